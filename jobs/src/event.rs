@@ -1,0 +1,97 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Kind, Receipt, Status, Timestamp};
+
+/// What is announced on the stream `{darkroom}:events`: a CloudEvents 1.0 JSON event and a Standard Webhooks body in one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Event {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// Of the event; the same when it is announced again.
+    pub id: String,
+    /// Always `/darkroom`.
+    pub source: String,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub event_type: EventType,
+    /// Id of the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When it happened (CloudEvents).
+    pub time: Timestamp,
+    /// When it happened (Standard Webhooks).
+    pub timestamp: Timestamp,
+    /// Always `application/json`.
+    pub datacontenttype: String,
+    /// The receipt; for `storage.health_changed` the health report.
+    pub data: Value,
+}
+
+impl Event {
+    /// The event that a final receipt makes; `None` for a receipt that announces nothing.
+    pub fn of_receipt(receipt: &Receipt) -> Option<Self> {
+        let event_type = EventType::of_receipt(receipt)?;
+        let time = receipt.finished_at.unwrap_or(Timestamp::from_unix_ms(0));
+        Some(Self {
+            specversion: "1.0".into(),
+            // A retried dead job may settle again: the end of this life names the event.
+            id: format!("{}-{}", receipt.job_id, time.unix_ms()),
+            source: "/darkroom".into(),
+            event_type,
+            subject: Some(receipt.job_id.to_string()),
+            time,
+            timestamp: time,
+            datacontenttype: "application/json".into(),
+            data: serde_json::to_value(receipt).expect("a receipt is plain JSON"),
+        })
+    }
+}
+
+/// The closed list of events. Retries emit none; of health, a change alone is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum EventType {
+    /// A picture is in the bucket.
+    #[serde(rename = "image.stored")]
+    ImageStored,
+    /// A job was given up.
+    #[serde(rename = "image.failed")]
+    ImageFailed,
+    /// The picture or its owner was deleted meanwhile.
+    #[serde(rename = "image.superseded")]
+    ImageSuperseded,
+    /// The job was claimed too late.
+    #[serde(rename = "image.expired")]
+    ImageExpired,
+    /// The job was cancelled.
+    #[serde(rename = "image.cancelled")]
+    ImageCancelled,
+    /// One image is gone.
+    #[serde(rename = "image.deleted")]
+    ImageDeleted,
+    /// Everything of an owner is gone.
+    #[serde(rename = "owner.erased")]
+    OwnerErased,
+    /// The bucket's state changed.
+    #[serde(rename = "storage.health_changed")]
+    StorageHealthChanged,
+}
+
+impl EventType {
+    fn of_receipt(receipt: &Receipt) -> Option<Self> {
+        if receipt.kind == Kind::BucketHealth {
+            return None;
+        }
+        match receipt.status {
+            Status::Queued | Status::Running | Status::Retrying => None,
+            Status::Done if receipt.kind == Kind::Delete => Some(Self::ImageDeleted),
+            Status::Done => Some(Self::ImageStored),
+            Status::Failed => Some(Self::ImageFailed),
+            Status::Superseded => Some(Self::ImageSuperseded),
+            Status::Expired => Some(Self::ImageExpired),
+            Status::Cancelled => Some(Self::ImageCancelled),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What all job types share: their policy, and the envelope around their fields.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{ErrorCode, ObjectKey, Source, Timestamp, id};
+
+/// Newest major version of a payload that this release understands.
+pub const PAYLOAD_VERSION: u32 = 1;
+
+/// Largest payload that is parsed, in bytes (2 MiB); a larger one is `job_malformed`.
+pub const MAX_PAYLOAD_BYTES: usize = 2 << 20;
+
+/// One type of job: its fields are the wire, its constants the policy.
+pub trait Job: Serialize + DeserializeOwned + fmt::Debug + Clone + Send + Sync + 'static {
+    /// Names the queue; never renamed, never reused.
+    const KIND: Kind;
+    /// Deliveries that may fail and be counted before the job is given up.
+    const MAX_ATTEMPTS: u32;
+    /// How long one delivery may run; waiting for memory does not count.
+    const TIMEOUT: Duration;
+
+    /// Where the job's result is or was stored, known before it has run.
+    fn object_key(&self) -> Option<ObjectKey> {
+        None
+    }
+
+    /// Where the job's original is.
+    fn source(&self) -> Option<&Source> {
+        None
+    }
+}
+
+/// The closed list of job types, and so of queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// [`crate::Upload`]
+    Upload,
+    /// [`crate::Ingest`]
+    Ingest,
+    /// [`crate::Delete`]
+    Delete,
+    /// [`crate::BucketHealth`]
+    BucketHealth,
+}
+
+impl Kind {
+    /// Every kind, in the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::Upload, Self::Ingest, Self::Delete, Self::BucketHealth];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Ingest => "ingest",
+            Self::Delete => "delete",
+            Self::BucketHealth => "bucket_health",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("unknown kind {text:?}, expected upload, ingest, delete or bucket_health"))
+    }
+}
+
+/// A job with the fields that every type of job has. Unknown fields are ignored, a missing optional is its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Payload<J> {
+    /// Major version of the payload; missing means 1.
+    #[serde(default = "first_version")]
+    pub v: u32,
+    /// The job's own fields.
+    #[serde(flatten)]
+    pub job: J,
+    /// Judged by Redis' clock when the job is claimed: from then on the job is `expired`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Name of a webhook endpoint of the worker's configuration; never a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// W3C trace context of the producer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Groups jobs for the producer; returned nowhere, kept with the payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
+    /// Whatever the producer wants back in the receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<serde_json::Value>,
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+impl<J> From<J> for Payload<J> {
+    fn from(job: J) -> Self {
+        Self {
+            v: PAYLOAD_VERSION,
+            job,
+            expires_at: None,
+            webhook: None,
+            traceparent: None,
+            batch: None,
+            context: None,
+        }
+    }
+}
+
+/// Why a payload is not a job.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct DecodeError {
+    /// `id_invalid`, `job_malformed` or `job_version_unsupported`.
+    pub code: ErrorCode,
+    /// Names what is wrong; may repeat a short piece of the input.
+    pub message: String,
+}
+
+impl<J: Job> Payload<J> {
+    /// Decodes what a producer of any language wrote.
+    ///
+    /// # Errors
+    ///
+    /// * `job_version_unsupported`: `v` is newer than [`PAYLOAD_VERSION`]; a newer worker may take it.
+    /// * `id_invalid`: an id, or a staged key, is not of its form.
+    /// * `job_malformed`: everything else that does not decode, and payloads over [`MAX_PAYLOAD_BYTES`].
+    pub fn decode(json: &[u8]) -> Result<Self, DecodeError> {
+        let malformed = |message| DecodeError { code: ErrorCode::JobMalformed, message };
+        if json.len() > MAX_PAYLOAD_BYTES {
+            return Err(malformed(format!(
+                "the payload has {} bytes, at most {MAX_PAYLOAD_BYTES} are allowed",
+                json.len()
+            )));
+        }
+        // The version first: what a newer shape looks like is not ours to judge.
+        #[derive(Deserialize)]
+        struct Version {
+            #[serde(default = "first_version")]
+            v: u32,
+        }
+        let Version { v } = serde_json::from_slice(json).map_err(|e| malformed(e.to_string()))?;
+        if v > PAYLOAD_VERSION {
+            return Err(DecodeError {
+                code: ErrorCode::JobVersionUnsupported,
+                message: format!("payload version {v}, this worker knows {PAYLOAD_VERSION}"),
+            });
+        }
+        if v == 0 {
+            return Err(malformed("payload version 0: the first is 1".into()));
+        }
+        serde_json::from_slice(json).map_err(|error| {
+            let message = error.to_string();
+            let code =
+                if message.starts_with(id::MARK) { ErrorCode::IdInvalid } else { ErrorCode::JobMalformed };
+            DecodeError { code, message }
+        })
+    }
+}

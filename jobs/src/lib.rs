@@ -1,0 +1,40 @@
+//! The contract between producers and darkroom: job types, ids, receipts, events, error codes and the keys in Redis.
+//!
+//! Never touches pixels, URLs or buckets: other services depend on this package, so it stays small.
+
+mod bucket_health;
+mod delete;
+mod ingest;
+mod upload;
+
+mod error_code;
+mod event;
+mod id;
+mod job;
+mod object_key;
+#[cfg(feature = "producer")]
+mod producer;
+mod receipt;
+pub mod redis_keys;
+#[cfg(feature = "schema")]
+pub mod schema;
+mod source;
+mod timestamp;
+
+pub use bucket_health::BucketHealth;
+pub use delete::{Delete, Target};
+pub use error_code::{Blame, Class, ErrorCode};
+pub use event::{Event, EventType};
+pub use id::{ImageId, InvalidId, JobId, OwnerId};
+pub use ingest::Ingest;
+pub use job::{DecodeError, Job, Kind, MAX_PAYLOAD_BYTES, PAYLOAD_VERSION, Payload};
+pub use object_key::{ObjectKey, OwnerPrefix, StagedKey};
+#[cfg(feature = "producer")]
+// pub use producer::{EnqueueError, EnqueueOptions, Producer, WaitError};
+pub use receipt::{
+    Deletion, Encoding, Object, Receipt, ReceiptError, SourceFacts, Status, Timings, Visual, Warning,
+    WarningCode,
+};
+pub use source::{MAX_INLINE_BYTES, MAX_SOURCE_BYTES, Source};
+pub use timestamp::Timestamp;
+pub use upload::Upload;

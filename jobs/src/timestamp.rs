@@ -1,0 +1,76 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+
+/// A moment, to the millisecond. On the wire RFC 3339 in UTC; any offset is read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// Milliseconds since 1970, as Redis' `TIME` counts them.
+    pub const fn from_unix_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn unix_ms(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = i128::from(self.0) * 1_000_000;
+        let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| fmt::Error)?;
+        let (date, clock) = (time.date(), time.time());
+        write!(
+            f,
+            "{date}T{:02}:{:02}:{:02}.{:03}Z",
+            clock.hour(),
+            clock.minute(),
+            clock.second(),
+            clock.millisecond()
+        )
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = OffsetDateTime::parse(text, &Rfc3339)
+            .map_err(|error| format!("not an RFC 3339 time: {error}"))?;
+        let ms = time.to_offset(UtcOffset::UTC).unix_timestamp_nanos() / 1_000_000;
+        u64::try_from(ms).map(Self).map_err(|_| "a time before 1970".to_owned())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Timestamp {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "date-time" })
+    }
+}

@@ -1,0 +1,315 @@
+//! Every setting. Nothing else reads the environment; the comments here are the text of `--help`.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::Args;
+use darkroom_jobs::{Kind, redis_keys::Keys};
+
+use crate::imaging;
+
+/// A value that is never printed: no `Debug`, no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself, for the client that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where Redis is.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Redis")]
+pub struct Redis {
+    /// redis:// or rediss:// URL with user, password and database.
+    #[arg(
+        long,
+        env = "DARKROOM_REDIS_URL",
+        hide_env_values = true,
+        default_value = "redis://127.0.0.1:6379"
+    )]
+    pub redis_url: Secret,
+    /// First part of every key in Redis; one for each deployment.
+    #[arg(long, env = "DARKROOM_NAMESPACE", default_value = "darkroom", value_parser = namespace)]
+    pub namespace: Keys,
+    /// Starts although Redis may evict keys (a maxmemory-policy other than noeviction): jobs can be lost.
+    #[arg(long, env = "DARKROOM_ALLOW_EVICTION", default_value_t = false, action = clap::ArgAction::Set)]
+    pub allow_eviction: bool,
+}
+
+/// Where pictures are kept.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "S3")]
+pub struct S3 {
+    /// Address of the S3-compatible server; unset means AWS.
+    #[arg(long, env = "S3_ENDPOINT_URL")]
+    pub s3_endpoint_url: Option<String>,
+    /// Region of the bucket.
+    #[arg(long, env = "S3_REGION", default_value = "us-east-1")]
+    pub s3_region: String,
+    /// Bucket of the finished pictures.
+    #[arg(long, env = "S3_BUCKET")]
+    pub s3_bucket: String,
+    /// Bucket of the originals that wait; unset means S3_BUCKET.
+    #[arg(long, env = "S3_STAGING_BUCKET")]
+    pub s3_staging_bucket: Option<String>,
+    /// Access key; unset means the AWS SDK's own chain.
+    #[arg(long, env = "S3_ACCESS_KEY_ID")]
+    pub s3_access_key_id: Option<String>,
+    /// Secret of the access key.
+    #[arg(long, env = "S3_SECRET_ACCESS_KEY", hide_env_values = true)]
+    pub s3_secret_access_key: Option<Secret>,
+    /// Puts the bucket into the path instead of the host name.
+    #[arg(long, env = "S3_FORCE_PATH_STYLE", default_value_t = false, action = clap::ArgAction::Set)]
+    pub s3_force_path_style: bool,
+    /// Put before every object name, for a bucket that others use too.
+    #[arg(long, env = "S3_PREFIX", default_value = "")]
+    pub s3_prefix: String,
+    /// PEM file of the certificate authorities to trust.
+    #[arg(long, env = "S3_CA_BUNDLE")]
+    pub s3_ca_bundle: Option<PathBuf>,
+    /// Public address of the bucket, for `object.url` of product images.
+    #[arg(long, env = "S3_PUBLIC_BASE_URL")]
+    pub s3_public_base_url: Option<String>,
+    /// Checksums that are sent with objects.
+    #[arg(long, env = "S3_CHECKSUM", value_enum, default_value_t = Checksum::WhenRequired)]
+    pub s3_checksum: Checksum,
+    /// Whether objects are written with `If-None-Match: *`; `auto` asks the server once.
+    #[arg(long, env = "S3_CONDITIONAL_WRITES", value_enum, default_value_t = Switch::Auto)]
+    pub s3_conditional_writes: Switch,
+    /// Server-side encryption: AES256, aws:kms or aws:kms:dsse.
+    #[arg(long, env = "S3_SSE")]
+    pub s3_sse: Option<String>,
+    /// Key for server-side encryption with KMS.
+    #[arg(long, env = "S3_KMS_KEY_ID")]
+    pub s3_kms_key_id: Option<String>,
+    /// Canned ACL of new objects; unset sends none, as buckets with an enforced owner ask.
+    #[arg(long, env = "S3_ACL")]
+    pub s3_acl: Option<String>,
+    /// Milliseconds to connect to the S3 server.
+    #[arg(long, env = "S3_CONNECT_TIMEOUT_MS", default_value = "3000", value_parser = milliseconds)]
+    pub s3_connect_timeout: Duration,
+    /// Milliseconds that one attempt of a request may take.
+    #[arg(long, env = "S3_ATTEMPT_TIMEOUT_MS", default_value = "20000", value_parser = milliseconds)]
+    pub s3_attempt_timeout: Duration,
+    /// Milliseconds that a request may take with its repetitions.
+    #[arg(long, env = "S3_OPERATION_TIMEOUT_MS", default_value = "45000", value_parser = milliseconds)]
+    pub s3_operation_timeout: Duration,
+}
+
+/// Checksums that are sent with objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Checksum {
+    /// None but where the operation demands one.
+    WhenRequired,
+    /// CRC-32 in a header.
+    Crc32,
+    /// SHA-256 in a header.
+    Sha256,
+}
+
+/// A setting that can find out for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// Find out.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// How jobs are run.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Worker")]
+pub struct Worker {
+    /// Queues to serve.
+    #[arg(
+        long,
+        env = "DARKROOM_QUEUES",
+        value_delimiter = ',',
+        default_value = "upload,ingest,delete,bucket_health"
+    )]
+    pub queues: Vec<Kind>,
+    /// Uploads in work at once; unset means 2 for each core.
+    #[arg(long, env = "DARKROOM_CONCURRENCY_UPLOAD", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency_upload: Option<u32>,
+    /// Product images in work at once.
+    #[arg(long, env = "DARKROOM_CONCURRENCY_INGEST", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency_ingest: u32,
+    /// Deletions in work at once; unset means 2 for each core.
+    #[arg(long, env = "DARKROOM_CONCURRENCY_DELETE", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency_delete: Option<u32>,
+    /// Milliseconds a job stays ours after the last renewal.
+    #[arg(long, env = "DARKROOM_LEASE_MS", default_value = "30000", value_parser = milliseconds)]
+    pub lease: Duration,
+    /// Milliseconds between two renewals of all leases.
+    #[arg(long, env = "DARKROOM_HEARTBEAT_MS", default_value = "5000", value_parser = milliseconds)]
+    pub heartbeat: Duration,
+    /// Milliseconds between two searches for leases that ran out.
+    #[arg(long, env = "DARKROOM_REAP_MS", default_value = "5000", value_parser = milliseconds)]
+    pub reap: Duration,
+    /// Milliseconds without a search for leases after which Redis counts as having been away: one lease of grace follows.
+    #[arg(long, env = "DARKROOM_OUTAGE_MS", default_value = "15000", value_parser = milliseconds)]
+    pub outage: Duration,
+    /// Milliseconds before the first retry; doubles with each.
+    #[arg(long, env = "DARKROOM_RETRY_BASE_MS", default_value = "5000", value_parser = milliseconds)]
+    pub retry_base: Duration,
+    /// Longest pause between two tries, in milliseconds.
+    #[arg(long, env = "DARKROOM_RETRY_MAX_MS", default_value = "14400000", value_parser = milliseconds)]
+    pub retry_max: Duration,
+    /// Milliseconds that running jobs have to finish after SIGTERM.
+    #[arg(long, env = "DARKROOM_SHUTDOWN_MS", default_value = "20000", value_parser = milliseconds)]
+    pub shutdown: Duration,
+    /// Milliseconds that settled jobs are remembered.
+    #[arg(long, env = "DARKROOM_DONE_RETENTION_MS", default_value = "604800000", value_parser = milliseconds)]
+    pub done_retention: Duration,
+    /// Settled jobs that are remembered for each queue.
+    #[arg(long, env = "DARKROOM_DONE_MAX", default_value_t = 100_000)]
+    pub done_max: u64,
+    /// Milliseconds that dead jobs are kept.
+    #[arg(long, env = "DARKROOM_DEAD_RETENTION_MS", default_value = "7776000000", value_parser = milliseconds)]
+    pub dead_retention: Duration,
+    /// Dead jobs that are kept for each queue.
+    #[arg(long, env = "DARKROOM_DEAD_MAX", default_value_t = 50_000)]
+    pub dead_max: u64,
+    /// Bytes of dead jobs that are kept for each queue.
+    #[arg(long, env = "DARKROOM_DEAD_MAX_BYTES", default_value = "256MiB", value_parser = bytes)]
+    pub dead_max_bytes: u64,
+    /// Milliseconds that a tombstone is kept; longer than a dead job.
+    #[arg(long, env = "DARKROOM_TOMBSTONE_MS", default_value = "8640000000", value_parser = milliseconds)]
+    pub tombstone: Duration,
+    /// Milliseconds after which a deleted image is looked for again.
+    #[arg(long, env = "DARKROOM_SECOND_PASS_MS", default_value = "1200000", value_parser = milliseconds)]
+    pub second_pass: Duration,
+}
+
+/// What pictures may be, and become.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Pictures")]
+pub struct Imaging {
+    /// Most pixels of an original.
+    #[arg(long, env = "DARKROOM_MAX_PIXELS", default_value_t = imaging::Limits::default().max_pixels)]
+    pub max_pixels: u64,
+    /// Longest side of an original, in px.
+    #[arg(long, env = "DARKROOM_MAX_SIDE", default_value_t = imaging::Limits::default().max_side)]
+    pub max_side: u32,
+    /// Longest side of an original as a multiple of the other, unless both are at most 4,096 px.
+    #[arg(long, env = "DARKROOM_MAX_ASPECT_RATIO", default_value_t = imaging::Limits::default().max_aspect_ratio)]
+    pub max_aspect_ratio: u32,
+    /// Most scans of a progressive JPEG.
+    #[arg(long, env = "DARKROOM_MAX_JPEG_SCANS", default_value_t = imaging::Limits::default().max_jpeg_scans)]
+    pub max_jpeg_scans: u32,
+    /// Most pixels times scans.
+    #[arg(long, env = "DARKROOM_MAX_DECODE_WORK", default_value_t = imaging::Limits::default().max_decode_work)]
+    pub max_decode_work: u64,
+    /// Largest color profile, inflated.
+    #[arg(long, env = "DARKROOM_MAX_ICC_BYTES", default_value = "4MiB", value_parser = bytes)]
+    pub max_icc_bytes: u64,
+    /// Most metadata of an original.
+    #[arg(long, env = "DARKROOM_MAX_METADATA_BYTES", default_value = "16MiB", value_parser = bytes)]
+    pub max_metadata_bytes: u64,
+    /// Most metadata segments or chunks of an original.
+    #[arg(long, env = "DARKROOM_MAX_METADATA_CHUNKS", default_value_t = imaging::Limits::default().max_metadata_chunks)]
+    pub max_metadata_chunks: u32,
+    /// Share of the rows that a truncated picture must have.
+    #[arg(long, env = "DARKROOM_MIN_DECODED_FRACTION", default_value_t = imaging::Limits::default().min_decoded_fraction)]
+    pub min_decoded_fraction: f32,
+    /// Milliseconds that decoding and encoding one picture may take.
+    #[arg(long, env = "DARKROOM_DECODE_TIMEOUT_MS", default_value = "20000", value_parser = milliseconds)]
+    pub decode_timeout: Duration,
+    /// Memory shared by all pictures in work: bytes, KiB, MiB, GiB or a share of the cgroup or machine.
+    #[arg(long, env = "DARKROOM_IMAGE_MEMORY", default_value = "60%")]
+    pub image_memory: Memory,
+    /// Milliseconds that a picture waits for memory before its job is put off.
+    #[arg(long, env = "DARKROOM_MEMORY_WAIT_MS", default_value = "300000", value_parser = milliseconds)]
+    pub memory_wait: Duration,
+    /// What becomes of users' photos: max=PX,quality=1-100,progressive=BOOL; a key left out keeps its default.
+    #[arg(long, env = "DARKROOM_PRESET_USER_PHOTO", default_value = "", value_parser = |s: &str| imaging::Preset::USER_PHOTO.overridden(s))]
+    pub preset_user_photo: imaging::Preset,
+    /// What becomes of product images.
+    #[arg(long, env = "DARKROOM_PRESET_PRODUCT", default_value = "", value_parser = |s: &str| imaging::Preset::PRODUCT.overridden(s))]
+    pub preset_product: imaging::Preset,
+}
+
+/// What is logged.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Log")]
+pub struct Log {
+    /// What is logged, as tracing's filter directives.
+    #[arg(long, env = "DARKROOM_LOG", default_value = "info")]
+    pub log: String,
+    /// How it is logged.
+    #[arg(long, env = "DARKROOM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+/// An amount of memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Memory {
+    /// So many bytes.
+    Bytes(u64),
+    /// A share of what the cgroup or the machine has, 1 to 100.
+    Percent(u8),
+}
+
+impl FromStr for Memory {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_suffix('%') {
+            Some(share) => match share.parse() {
+                Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
+                _ => Err("a share is 1% to 100%".into()),
+            },
+            None => bytes(text).map(Self::Bytes),
+        }
+    }
+}
+
+fn namespace(text: &str) -> Result<Keys, String> {
+    Keys::new(text).map_err(|error| error.to_string())
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    let ms = text.parse().map_err(|_| "expected a whole number of milliseconds".to_owned())?;
+    Ok(Duration::from_millis(ms))
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let found = UNITS.iter().find_map(|(name, size)| Some((text.strip_suffix(name)?, *size)));
+    let (number, unit) = found.unwrap_or((text, 1));
+    let number: u64 = number
+        .trim()
+        .parse()
+        .map_err(|_| "expected bytes, or a whole number with KiB, MiB or GiB".to_owned())?;
+    number.checked_mul(unit).ok_or_else(|| "too many bytes".to_owned())
+}

@@ -1,0 +1,3 @@
+//! darkroom, a background worker that other services trust with their pictures. `ARCHITECTURE.md` is the map.
+pub mod config;
+pub mod imaging;
