@@ -1,0 +1,91 @@
+//! Keeps one picture: what `upload` and `ingest` share.
+//!
+//! 1. Stop when the picture was deleted meanwhile.
+//! 2. Fetch the original, within the size limit.
+//! 3. Normalize it in the sandbox, within the memory budget.
+//! 4. Look again, and store it under the key made of its ids; doing it twice is harmless.
+//! 5. Look once more: a delete that came during the PUT wins.
+
+use std::time::Instant;
+
+use darkroom_jobs::{Kind, Object, ObjectKey, Source, SourceFacts};
+use tracing::info;
+
+use super::{
+    context::{Context, elapsed_ms},
+    error::JobError,
+};
+use crate::{
+    imaging::PresetName,
+    sandbox::{Photo, Priority},
+    sources::Original,
+    storage::{ObjectAttributes, StoredObject},
+};
+
+/// Keeps the picture at `source` under `key`. Running it twice stores the same object once.
+///
+/// # Errors
+///
+/// See [`JobError`]; [`JobError::Superseded`] when a look finds a tombstone.
+pub async fn keep(
+    ctx: &Context,
+    key: &ObjectKey,
+    source: &Source,
+    preset: PresetName,
+) -> Result<Object, JobError> {
+    ctx.still_wanted(key).await?;
+
+    let original = fetch(ctx, source).await?;
+    let photo = normalize(ctx, &original, preset).await?;
+
+    ctx.still_wanted(key).await?;
+    let stored = store(ctx, key, &original, &photo).await?;
+
+    ctx.still_wanted(key).await?;
+    info!(object.key = %key, size_bytes = stored.size, "picture stored");
+    Ok(object(ctx, key, stored, &photo))
+}
+
+async fn fetch(ctx: &Context, source: &Source) -> Result<Original, JobError> {
+    let started = Instant::now();
+    let original = ctx.sources.fetch(source).await?;
+    ctx.learn(|learnt| {
+        learnt.timings.fetch = Some(elapsed_ms(started));
+        learnt.source = Some(SourceFacts {
+            source_type: source.type_name().into(),
+            declared_type: original.declared_type.clone(),
+            size: Some(original.bytes.len() as u64),
+            sha256: Some(original.sha256.clone()),
+            ..SourceFacts::default()
+        });
+    });
+    Ok(original)
+}
+
+async fn normalize(ctx: &Context, original: &Original, preset: PresetName) -> Result<Photo, JobError> {
+    let priority = if ctx.kind == Kind::Upload { Priority::Upload } else { Priority::Ingest };
+    let bytes = original.bytes.clone();
+    let photo = ctx.sandbox.normalize(bytes, preset, priority, |waiting| ctx.waits(waiting)).await;
+    ctx.waits(false);
+    let photo = photo?;
+    ctx.learn(|learnt| photo.describe(original.declared_type.as_deref(), learnt));
+    Ok(photo)
+}
+
+async fn store(
+    ctx: &Context,
+    key: &ObjectKey,
+    original: &Original,
+    photo: &Photo,
+) -> Result<StoredObject, JobError> {
+    let started = Instant::now();
+    let attributes = ObjectAttributes::of_picture(
+        key,
+        &ctx.job_id,
+        ctx.enqueued_at,
+        &original.sha256,
+    );
+    let stored = ctx.storage.put_once(key, photo.jpeg.clone(), &attributes).await?;
+    ctx.learn(|learnt| learnt.timings.store = Some(elapsed_ms(started)));
+    Ok(stored)
+}
