@@ -1,3 +1,4 @@
 //! darkroom, a background worker that other services trust with their pictures. `ARCHITECTURE.md` is the map.
 pub mod config;
 pub mod imaging;
+pub mod queue;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{ErrorCode, ObjectKey, Source, Timestamp, id};
+use crate::{BucketHealth, Delete, ErrorCode, Ingest, ObjectKey, Source, Timestamp, Upload, id};
 
 /// Newest major version of a payload that this release understands.
 pub const PAYLOAD_VERSION: u32 = 1;
@@ -58,6 +58,28 @@ impl Kind {
             Self::Ingest => "ingest",
             Self::Delete => "delete",
             Self::BucketHealth => "bucket_health",
+        }
+    }
+}
+
+impl Kind {
+    /// [`Job::MAX_ATTEMPTS`] of the kind's type.
+    pub const fn max_attempts(self) -> u32 {
+        match self {
+            Self::Upload => Upload::MAX_ATTEMPTS,
+            Self::Ingest => Ingest::MAX_ATTEMPTS,
+            Self::Delete => Delete::MAX_ATTEMPTS,
+            Self::BucketHealth => BucketHealth::MAX_ATTEMPTS,
+        }
+    }
+
+    /// [`Job::TIMEOUT`] of the kind's type.
+    pub const fn timeout(self) -> Duration {
+        match self {
+            Self::Upload => Upload::TIMEOUT,
+            Self::Ingest => Ingest::TIMEOUT,
+            Self::Delete => Delete::TIMEOUT,
+            Self::BucketHealth => BucketHealth::TIMEOUT,
         }
     }
 }

@@ -1,0 +1,43 @@
+//! Connections that come back by themselves.
+
+use std::time::Duration;
+
+use redis::{
+    Client, RedisResult,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+
+use crate::config;
+
+/// How long Redis may take to answer before a call counts as lost.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Longest pause between two attempts to reach Redis.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// # Errors
+///
+/// When `DARKROOM_REDIS_URL` is not a URL of Redis. Nothing is connected yet.
+pub fn client(settings: &config::Redis) -> RedisResult<Client> {
+    Client::open(settings.redis_url.reveal())
+}
+
+/// A connection that is made when it is first used, shared by its clones and made anew whenever it breaks.
+///
+/// # Errors
+///
+/// When the client's settings cannot be used at all; an absent Redis is no error here.
+pub fn managed(client: &Client) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_connection_timeout(Some(Duration::from_secs(5)))
+        .set_min_delay(Duration::from_millis(100))
+        .set_max_delay(RECONNECT_MAX);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+}
+
+/// Full jitter: a random pause of at most 100 ms · 2^n, and at most [`RECONNECT_MAX`].
+pub fn backoff(failures: u32) -> Duration {
+    let most = Duration::from_millis(100).saturating_mul(1 << failures.min(10)).min(RECONNECT_MAX);
+    most.mul_f64(fastrand::f64())
+}

@@ -1,0 +1,233 @@
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering::Relaxed,
+    time::Instant,
+};
+
+use tracing::{debug, error, info, warn};
+
+use super::*;
+use crate::queue::{scripts, settle};
+
+/// Payloads up to this size are handed out whole.
+const PAYLOAD_LIMIT: usize = darkroom_jobs::MAX_PAYLOAD_BYTES;
+
+/// Bytes of a larger payload that are handed out, for its receipt.
+const EXCERPT: usize = 4 << 10;
+
+pub(super) struct Actor {
+    pub queues: BTreeMap<Kind, Queue>,
+    pub redis: ConnectionManager,
+    pub keys: Keys,
+    pub upkeep: Upkeep,
+    pub lease: Duration,
+    pub leases: Leases,
+    /// Given to leases, so that they find back.
+    pub commands: mpsc::WeakUnboundedSender<Command>,
+    pub calls: JoinSet<Answer>,
+    /// Settlements that Redis did not answer at first: as long as there is one, nothing is claimed.
+    pub repeated: Arc<AtomicUsize>,
+}
+
+/// One queue that the actor claims from.
+pub(super) struct Queue {
+    slots: Arc<Semaphore>,
+    deliveries: mpsc::UnboundedSender<Delivery>,
+    /// Whether there may be ready jobs.
+    ready: bool,
+    claiming: bool,
+}
+
+impl Queue {
+    pub fn new(slots: usize, deliveries: mpsc::UnboundedSender<Delivery>) -> Self {
+        Self { slots: Arc::new(Semaphore::new(slots)), deliveries, ready: true, claiming: false }
+    }
+}
+
+/// What a call of Redis came to.
+pub(super) enum Answer {
+    Claimed { kind: Kind, slots: Vec<OwnedSemaphorePermit>, answer: RedisResult<Claimed> },
+    Ticked(RedisResult<Vec<(Kind, bool)>>),
+    /// A settlement or a hand-back has ended; its slot is free.
+    Ended,
+}
+
+impl Actor {
+    /// Runs until everybody who could ask for something is gone, and every call is answered.
+    pub async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>, mut stopped: watch::Receiver<bool>) {
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut stopping, mut open) = (false, true);
+        while open || !self.calls.is_empty() {
+            tokio::select! {
+                _ = stopped.changed(), if !stopping => stopping = true,
+                command = inbox.recv(), if open => match command {
+                    Some(command) => self.obey(command),
+                    None => open = false,
+                },
+                Some(ended) = self.calls.join_next() => match ended {
+                    Ok(answer) => self.take(answer, stopping),
+                    Err(died) => error!(error = %died, "a call of the queue died"),
+                },
+                _ = tick.tick(), if !stopping => self.tick(),
+            }
+            if !stopping {
+                self.claim();
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Settle(lease, settlement, answer) => self.settle(lease, settlement, answer),
+            Command::Return(lease, slot) => self.give_back(lease, slot),
+            Command::Wake(kind) => {
+                for (name, queue) in &mut self.queues {
+                    queue.ready |= kind.is_none_or(|kind| kind == *name);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, answer: Answer, stopping: bool) {
+        match answer {
+            Answer::Claimed { kind, slots, answer } => self.deliver(kind, slots, answer, stopping),
+            Answer::Ticked(Ok(queues)) => {
+                for (kind, ready) in queues {
+                    if let Some(queue) = self.queues.get_mut(&kind) {
+                        queue.ready |= ready;
+                    }
+                }
+            }
+            Answer::Ticked(Err(error)) => warn!(error = %error, "upkeep of the queues failed"),
+            Answer::Ended => {}
+        }
+    }
+
+    /// One call for each queue that may have jobs and has free slots.
+    fn claim(&mut self) {
+        if self.repeated.load(Relaxed) > 0 {
+            return;
+        }
+        for (&kind, queue) in &mut self.queues {
+            let free = queue.slots.available_permits().min(CLAIM_BATCH);
+            if !queue.ready || queue.claiming || free == 0 {
+                continue;
+            }
+            queue.claiming = true;
+            let slots = std::iter::repeat_with(|| Arc::clone(&queue.slots).try_acquire_owned());
+            let slots: Vec<_> = slots.take(free).map_while(Result::ok).collect();
+            let (mut redis, keys, lease) = (self.redis.clone(), self.keys.queue(kind), self.lease);
+            self.calls.spawn(async move {
+                let mut call = scripts::JOBS_CLAIM.prepare_invoke();
+                call.key(keys.active()).key(keys.leases()).key(keys.data()).key(keys.done()).key(keys.dead());
+                call.key(keys.paused()).key(keys.meta_prefix());
+                call.arg(settle::milliseconds(lease)).arg(PAYLOAD_LIMIT).arg(EXCERPT);
+                for _ in &slots {
+                    call.arg(ulid::Ulid::generate().to_string());
+                }
+                let answer = call.invoke_async(&mut redis).await;
+                Answer::Claimed { kind, slots, answer }
+            });
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        kind: Kind,
+        mut slots: Vec<OwnedSemaphorePermit>,
+        answer: RedisResult<Claimed>,
+        stopping: bool,
+    ) {
+        let queue = self.queues.get_mut(&kind).expect("only the actor's own queues are claimed from");
+        queue.claiming = false;
+        let claimed = match answer {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                // The next tick that is answered says whether there are ready jobs.
+                queue.ready = false;
+                return warn!(error = %error, job.kind = %kind, "claim failed");
+            }
+        };
+        queue.ready = claimed.taken >= slots.len();
+        let Some(commands) = self.commands.upgrade() else {
+            return info!(jobs = claimed.jobs.len(), "claim answered too late; the reaper returns its jobs");
+        };
+        for row in claimed.jobs {
+            let slot = slots.pop().expect("no more jobs are claimed than slots were free");
+            let lease = Lease::begin(&self.leases, row.key(kind), slot, commands.clone());
+            let delivery = Delivery { lease, job: row.into_job(kind, claimed.now) };
+            if !stopping {
+                // A receiver that is gone drops the delivery, and so gives the job back.
+                let _ = queue.deliveries.send(delivery);
+            }
+        }
+    }
+
+    fn settle(&mut self, lease: Lease, settlement: Settlement, answer: oneshot::Sender<Settled>) {
+        let (mut redis, keys, repeated) = (self.redis.clone(), self.keys.clone(), Arc::clone(&self.repeated));
+        self.calls.spawn(async move {
+            let mut failures = 0;
+            let settled = loop {
+                match settle::write(&mut redis, &keys, lease.key(), &settlement).await {
+                    Ok(settled) => break settled,
+                    Err(error) if lease.is_lost() => {
+                        warn!(error = %error, "settlement given up: the lease is lost");
+                        break Settled::Lost;
+                    }
+                    Err(error) => {
+                        if failures == 0 {
+                            repeated.fetch_add(1, Relaxed);
+                        }
+                        failures += 1;
+                        warn!(error = %error, failures, job.kind = %lease.key().kind, "settlement failed");
+                        tokio::time::sleep(connection::backoff(failures)).await;
+                    }
+                }
+            };
+            if failures > 0 {
+                repeated.fetch_sub(1, Relaxed);
+            }
+            // The slot goes with the lease; who asked may be gone.
+            lease.end();
+            let _ = answer.send(settled);
+            Answer::Ended
+        });
+    }
+
+    fn give_back(&mut self, lease: LeaseKey, slot: Option<OwnedSemaphorePermit>) {
+        let (mut redis, queue, wake) = (self.redis.clone(), self.keys.queue(lease.kind), self.keys.wake());
+        let patience = self.lease;
+        self.calls.spawn(async move {
+            let meta = [queue.meta_prefix().into_bytes(), lease.id.clone()].concat();
+            let mut call = scripts::LEASE_RETURN.prepare_invoke();
+            call.key(queue.leases()).key(meta).key(queue.active()).key(wake);
+            call.arg(&lease.id).arg(&lease.token).arg(lease.kind.as_str());
+            let (since, mut failures) = (Instant::now(), 0);
+            // Nobody renews it: after one lease the reaper returns it.
+            while since.elapsed() < patience {
+                match call.invoke_async::<u8>(&mut redis).await {
+                    Ok(given) => {
+                        debug!(job.kind = %lease.kind, given, "job handed back");
+                        break;
+                    }
+                    Err(error) => {
+                        failures += 1;
+                        warn!(error = %error, failures, job.kind = %lease.kind, "hand-back failed");
+                        tokio::time::sleep(connection::backoff(failures)).await;
+                    }
+                }
+            }
+            drop(slot);
+            Answer::Ended
+        });
+    }
+
+    fn tick(&mut self) {
+        if self.upkeep.is_busy() {
+            return;
+        }
+        let (mut redis, upkeep) = (self.redis.clone(), self.upkeep.begin());
+        self.calls.spawn(async move { Answer::Ticked(upkeep.run(&mut redis).await) });
+    }
+}

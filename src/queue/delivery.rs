@@ -1,0 +1,150 @@
+//! One claimed job, as the queue hands it to the worker.
+
+use std::time::Instant;
+
+use darkroom_jobs::{JobId, Kind, Timestamp};
+use redis::{FromRedisValue, ParsingError, Value, from_redis_value};
+
+use super::lease::{Lease, LeaseKey};
+
+/// Crashes within 72 h after which a job is given up.
+pub const MAX_CRASHES: u32 = 8;
+
+/// One claimed job. Times are Redis'.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The hold on the job; dropped, it is given back.
+    pub lease: Lease,
+    /// What the queue knows of it.
+    pub job: ClaimedJob,
+}
+
+/// What the queue knows of a claimed job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimedJob {
+    /// The queue.
+    pub kind: Kind,
+    /// The job; letters that no id has are replaced by `_`.
+    pub id: JobId,
+    /// What the producer wrote; the first 4 KiB when it is too large to be a payload.
+    pub payload: Vec<u8>,
+    /// Size of the whole payload.
+    pub payload_bytes: usize,
+    /// Attempts counted before this one.
+    pub attempts: u32,
+    /// The producer's choice.
+    pub max_attempts: Option<u32>,
+    /// Deliveries, this one included.
+    pub deliveries: u32,
+    /// Leases that ran out within 72 h.
+    pub crashes: u32,
+    /// When the job was enqueued, or first seen.
+    pub enqueued_at: Timestamp,
+    /// When it became due.
+    pub ready_at: Timestamp,
+    /// When it was delivered for the first time.
+    pub first_at: Timestamp,
+    /// Since when it is deferred.
+    pub deferred_at: Option<Timestamp>,
+    /// When this delivery began.
+    pub claimed_at: Timestamp,
+    /// When this delivery began, by this process' own clock.
+    pub received: Instant,
+    /// What the last delivery left for this one.
+    pub note: Option<String>,
+    /// Whether the job waited for a time that no producer may ask for.
+    pub run_at_out_of_range: bool,
+    /// Whether the id in Redis is of the allowed form.
+    pub id_is_valid: bool,
+}
+
+impl ClaimedJob {
+    /// Now, by Redis' clock as it was at the claim and the time since.
+    pub fn now(&self) -> Timestamp {
+        let since = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Timestamp::from_unix_ms(self.claimed_at.unix_ms().saturating_add(since))
+    }
+}
+
+/// The answer of `jobs_claim`.
+pub(super) struct Claimed {
+    pub now: Timestamp,
+    /// Taken from the list of ready jobs, husks included.
+    pub taken: usize,
+    pub jobs: Vec<Row>,
+}
+
+/// One job of the answer.
+pub(super) struct Row {
+    id: Vec<u8>,
+    token: String,
+    payload: Vec<u8>,
+    payload_bytes: usize,
+    numbers: [i64; 8],
+    note: String,
+    reason: String,
+}
+
+impl FromRedisValue for Claimed {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let mut parts = Vec::<Value>::from_redis_value(value)?.into_iter();
+        let mut number = || from_redis_value::<u64>(parts.next().unwrap_or(Value::Nil));
+        let (now, taken) = (Timestamp::from_unix_ms(number()?), number()? as usize);
+        let jobs = parts.map(Row::from_redis_value).collect::<Result<_, _>>()?;
+        Ok(Self { now, taken, jobs })
+    }
+}
+
+impl FromRedisValue for Row {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let mut parts = Vec::<Value>::from_redis_value(value)?.into_iter();
+        let mut next = || parts.next().unwrap_or(Value::Nil);
+        let (id, token) = (from_redis_value(next())?, from_redis_value(next())?);
+        let (payload, payload_bytes) = (from_redis_value(next())?, from_redis_value(next())?);
+        let mut numbers = [0; 8];
+        for number in &mut numbers {
+            *number = from_redis_value(next())?;
+        }
+        let (note, reason) = (from_redis_value(next())?, from_redis_value(next())?);
+        Ok(Self { id, token, payload, payload_bytes, numbers, note, reason })
+    }
+}
+
+impl Row {
+    pub(super) fn key(&self, kind: Kind) -> LeaseKey {
+        LeaseKey { kind, id: self.id.clone(), token: self.token.clone() }
+    }
+
+    pub(super) fn into_job(self, kind: Kind, claimed_at: Timestamp) -> ClaimedJob {
+        let [attempts, max_attempts, deliveries, crashes, enqueued, ready, first, deferred] = self.numbers;
+        let count = |number: i64| u32::try_from(number).unwrap_or_default();
+        let time = |ms: i64| Timestamp::from_unix_ms(u64::try_from(ms).unwrap_or_default());
+        let valid: Option<JobId> = str::from_utf8(&self.id).ok().and_then(|id| id.parse().ok());
+        ClaimedJob {
+            kind,
+            id_is_valid: valid.is_some(),
+            id: valid.unwrap_or_else(|| presentable(&self.id)),
+            payload: self.payload,
+            payload_bytes: self.payload_bytes,
+            attempts: count(attempts),
+            max_attempts: u32::try_from(max_attempts).ok(),
+            deliveries: count(deliveries),
+            crashes: count(crashes),
+            enqueued_at: time(enqueued),
+            ready_at: time(ready),
+            first_at: time(first),
+            deferred_at: (deferred >= 0).then(|| time(deferred)),
+            claimed_at,
+            received: Instant::now(),
+            note: (!self.note.is_empty()).then_some(self.note),
+            run_at_out_of_range: self.reason == "run_at",
+        }
+    }
+}
+
+/// A receipt can only name an id of the allowed form.
+fn presentable(id: &[u8]) -> JobId {
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let text: String = id.iter().take(64).map(|b| if allowed(b) { char::from(*b) } else { '_' }).collect();
+    text.parse().unwrap_or_else(|_| "_".parse().expect("`_` is a valid id"))
+}

@@ -1,0 +1,159 @@
+//! Renews the leases of this process: one OS thread with one connection of its own, which decoding never starves.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use darkroom_jobs::{Kind, redis_keys::Keys};
+use redis::{Client, Connection, RedisResult};
+use tracing::{debug, warn};
+
+use super::{
+    connection,
+    lease::{LeaseKey, Leases},
+    scripts,
+    settle::milliseconds,
+};
+
+/// Leases that one call of the script renews.
+const BATCH: usize = 500;
+
+/// The thread; ends when it is dropped.
+#[derive(Debug)]
+pub struct Heartbeat {
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    stop: AtomicBool,
+    started: Instant,
+    /// Milliseconds from `started` to the last beat that Redis answered, or that had nothing to renew.
+    last_beat_ms: AtomicU64,
+}
+
+impl Heartbeat {
+    /// Starts the thread. It waits for Redis when Redis is away.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread.
+    pub fn start(
+        client: Client,
+        keys: Keys,
+        leases: Leases,
+        lease: Duration,
+        every: Duration,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            started: Instant::now(),
+            last_beat_ms: AtomicU64::new(0),
+        });
+        let beater = Beater { client, keys, leases, lease, connection: None };
+        let thread = {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new().name("heartbeat".into()).spawn(move || beat(beater, every, &shared))?
+        };
+        Ok(Self { thread: Some(thread), shared })
+    }
+
+    /// How long ago the last beat succeeded.
+    pub fn age(&self) -> Duration {
+        let beat = Duration::from_millis(self.shared.last_beat_ms.load(Ordering::Relaxed));
+        self.shared.started.elapsed().saturating_sub(beat)
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It is not joined: it may wait for an answer of Redis, and its next step is to end.
+            thread.thread().unpark();
+        }
+    }
+}
+
+fn beat(mut beater: Beater, every: Duration, shared: &Shared) {
+    let mut failures = 0;
+    while !shared.stop.load(Ordering::Relaxed) {
+        let pause = match beater.renew_all() {
+            Ok(()) => {
+                failures = 0;
+                let now = milliseconds(shared.started.elapsed());
+                shared.last_beat_ms.store(now, Ordering::Relaxed);
+                every
+            }
+            Err(error) => {
+                beater.connection = None;
+                failures += 1;
+                warn!(error = %error, failures, "leases not renewed");
+                connection::backoff(failures)
+            }
+        };
+        thread::park_timeout(pause);
+    }
+}
+
+struct Beater {
+    client: Client,
+    keys: Keys,
+    leases: Leases,
+    lease: Duration,
+    connection: Option<Connection>,
+}
+
+impl Beater {
+    fn renew_all(&mut self) -> RedisResult<()> {
+        let held = self.leases.renewable();
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        for batch in held.chunks(BATCH) {
+            for lost in self.renew(&mut connection, batch)? {
+                let key = &batch[lost - 1];
+                debug!(job.id = %String::from_utf8_lossy(&key.id), job.kind = %key.kind, "lease lost");
+                self.leases.lose(key);
+            }
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn connect(&self) -> RedisResult<Connection> {
+        let connection = self.client.get_connection_with_timeout(connection::RESPONSE_TIMEOUT)?;
+        connection.set_read_timeout(Some(connection::RESPONSE_TIMEOUT))?;
+        connection.set_write_timeout(Some(connection::RESPONSE_TIMEOUT))?;
+        Ok(connection)
+    }
+
+    /// Numbers, from 1, of those that are lost.
+    fn renew(&self, connection: &mut Connection, batch: &[LeaseKey]) -> RedisResult<Vec<usize>> {
+        let mut numbers = BTreeMap::<Kind, usize>::new();
+        let mut call = scripts::LEASES_EXTEND.prepare_invoke();
+        call.arg(milliseconds(self.lease));
+        for lease in batch {
+            let next = numbers.len() + 1;
+            let number = *numbers.entry(lease.kind).or_insert_with(|| {
+                let queue = self.keys.queue(lease.kind);
+                call.key(queue.leases()).key(queue.meta_prefix());
+                next
+            });
+            call.arg(number).arg(&lease.id).arg(&lease.token);
+        }
+        call.invoke(connection)
+    }
+}

@@ -1,0 +1,136 @@
+//! The jobs that this process holds.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use darkroom_jobs::Kind;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+
+use super::{clock::Clock, consumer::Command};
+
+/// A lease is renewed until its job is this much past its deadline.
+const MAX_OVERDUE: Duration = Duration::from_secs(10);
+
+/// Names one delivery of one job.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseKey {
+    /// The queue.
+    pub kind: Kind,
+    /// The job, as the bytes that Redis gave.
+    pub id: Vec<u8>,
+    /// Fencing token: fresh for every delivery.
+    pub token: String,
+}
+
+/// One job that is ours for now. Dropped unsettled, it leaves the heartbeat and is given back.
+#[derive(Debug)]
+pub struct Lease {
+    key: LeaseKey,
+    clock: Clock,
+    lost: watch::Receiver<bool>,
+    held: Leases,
+    /// Where it goes when it is dropped; `None` once settled.
+    returns: Option<mpsc::UnboundedSender<Command>>,
+    /// The worker's slot, free again when the lease has ended.
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Lease {
+    pub(super) fn begin(
+        held: &Leases,
+        key: LeaseKey,
+        slot: OwnedSemaphorePermit,
+        returns: mpsc::UnboundedSender<Command>,
+    ) -> Self {
+        let clock = Clock::start(key.kind.timeout());
+        let lost = held.insert(key.clone(), clock.clone());
+        Self { key, clock, lost, held: held.clone(), returns: Some(returns), slot: Some(slot) }
+    }
+
+    /// Which delivery it is.
+    pub fn key(&self) -> &LeaseKey {
+        &self.key
+    }
+
+    /// The time that the delivery may take.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Returns when the heartbeat has learnt that another worker may have the job.
+    pub async fn lost(&self) {
+        let mut lost = self.lost.clone();
+        // The sender lives as long as the entry: its end is the end of the lease.
+        let _ = lost.wait_for(|lost| *lost).await;
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        *self.lost.borrow()
+    }
+
+    /// Ends the lease without giving the job back: it was settled, or another worker has it.
+    pub(super) fn end(mut self) {
+        self.returns = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.held.remove(&self.key);
+        if let Some(returns) = self.returns.take() {
+            // A consumer that is gone has given everything back, or the lease runs out by itself.
+            let _ = returns.send(Command::Return(self.key.clone(), self.slot.take()));
+        }
+    }
+}
+
+/// The leases that the heartbeat renews. Clones share one table.
+#[derive(Clone, Debug, Default)]
+pub struct Leases(Arc<Mutex<HashMap<LeaseKey, Held>>>);
+
+#[derive(Debug)]
+struct Held {
+    clock: Clock,
+    lost: watch::Sender<bool>,
+}
+
+impl Leases {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.table().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table().is_empty()
+    }
+
+    /// Those that are to be renewed: a job far past its deadline is left to the reaper.
+    pub(super) fn renewable(&self) -> Vec<LeaseKey> {
+        let overdue = |held: &Held| held.clock.overdue().is_some_and(|by| by > MAX_OVERDUE);
+        self.table().iter().filter(|(_, held)| !overdue(held)).map(|(key, _)| key.clone()).collect()
+    }
+
+    pub(super) fn lose(&self, key: &LeaseKey) {
+        if let Some(held) = self.table().get(key) {
+            held.lost.send_replace(true);
+        }
+    }
+
+    fn insert(&self, key: LeaseKey, clock: Clock) -> watch::Receiver<bool> {
+        let (lost, receiver) = watch::channel(false);
+        self.table().insert(key, Held { clock, lost });
+        receiver
+    }
+
+    fn remove(&self, key: &LeaseKey) {
+        self.table().remove(key);
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<LeaseKey, Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

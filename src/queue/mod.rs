@@ -1,0 +1,15 @@
+//! What Redis knows: which jobs wait, who holds one, what became of it, what was deleted.
+//!
+//! Never decides what a failure means, never sees pixels, never calls a handler.
+
+pub mod boot;
+pub mod clock;
+pub mod connection;
+pub mod consumer;
+pub mod delivery;
+pub mod heartbeat;
+pub mod lease;
+pub mod scripts;
+pub mod settle;
+pub mod tombstone;
+mod upkeep;

@@ -1,0 +1,27 @@
+//! The scripts. Each says in its head what it does, touches and answers.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {$(
+        $(#[$doc])*
+        pub static $name: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!(concat!("lua/", $file))));
+    )*};
+}
+
+scripts! {
+    /// Takes ready jobs.
+    JOBS_CLAIM = "jobs_claim.lua";
+    /// Ends one delivery.
+    JOB_SETTLE = "job_settle.lua";
+    /// Gives one job back.
+    LEASE_RETURN = "lease_return.lua";
+    /// Renews the leases of a process.
+    LEASES_EXTEND = "leases_extend.lua";
+    /// The upkeep of all queues.
+    QUEUES_TICK = "queues_tick.lua";
+    /// Says that something was deleted.
+    TOMBSTONE_WRITE = "tombstone_write.lua";
+}

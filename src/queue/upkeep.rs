@@ -1,0 +1,107 @@
+//! The upkeep of all queues: promotes what is due, returns what nobody renews, forgets what is old.
+//!
+//! Leaderless: every process does it once a second, whatever queues it serves, and any number of them is harmless.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use darkroom_jobs::{Kind, redis_keys::Keys};
+use redis::{RedisResult, aio::ConnectionManager};
+use tracing::{debug, info};
+
+use super::{scripts, settle::milliseconds};
+use crate::config;
+
+/// Jobs that one call of the script moves, per queue and kind of work.
+const BATCH: usize = 200;
+
+/// A job that is due later than in 30 days was given a wrong time.
+const HORIZON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What the script is asked.
+pub(super) struct Upkeep {
+    keys: Keys,
+    settings: Arc<[u64; 9]>,
+    busy: Arc<AtomicBool>,
+}
+
+/// One round of upkeep; the next can begin when it is dropped.
+pub(super) struct Round {
+    keys: Keys,
+    settings: Arc<[u64; 9]>,
+    busy: Arc<AtomicBool>,
+}
+
+impl Upkeep {
+    pub fn new(keys: Keys, worker: &config::Worker) -> Self {
+        let settings = [
+            milliseconds(worker.lease),
+            milliseconds(worker.reap),
+            milliseconds(worker.outage),
+            HORIZON.as_secs(),
+            worker.done_retention.as_secs(),
+            worker.done_max,
+            worker.dead_retention.as_secs(),
+            worker.dead_max,
+            worker.dead_max_bytes,
+        ];
+        Self { keys, settings: Arc::new(settings), busy: Arc::default() }
+    }
+
+    /// Whether the last round has not ended: Redis is slow, or there is much to do.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed)
+    }
+
+    pub fn begin(&self) -> Round {
+        self.busy.store(true, Relaxed);
+        Round {
+            keys: self.keys.clone(),
+            settings: Arc::clone(&self.settings),
+            busy: Arc::clone(&self.busy),
+        }
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        self.busy.store(false, Relaxed);
+    }
+}
+
+impl Round {
+    /// Says of each queue whether it has ready jobs.
+    pub async fn run(self, redis: &mut ConnectionManager) -> RedisResult<Vec<(Kind, bool)>> {
+        let mut call = scripts::QUEUES_TICK.prepare_invoke();
+        for kind in Kind::ALL {
+            let queue = self.keys.queue(kind);
+            call.key(queue.scheduled()).key(queue.active()).key(queue.leases()).key(queue.reaped());
+            call.key(queue.data()).key(queue.done()).key(queue.dead()).key(queue.stats());
+            call.key(queue.meta_prefix());
+        }
+        call.arg(BATCH);
+        for setting in self.settings.iter() {
+            call.arg(setting);
+        }
+        loop {
+            let answer: Vec<u64> = call.invoke_async(redis).await?;
+            let rows: Vec<_> = Kind::ALL.into_iter().zip(answer[1..].chunks_exact(4)).collect();
+            for (kind, row) in &rows {
+                if row[3] > 0 {
+                    info!(job.kind = %kind, jobs = row[3], "jobs recovered whose lease ran out");
+                }
+                if row[2] > 0 {
+                    debug!(job.kind = %kind, jobs = row[2], "jobs promoted that are due");
+                }
+            }
+            if rows.iter().all(|(_, row)| row[1] == 0) {
+                return Ok(rows.iter().map(|(kind, row)| (*kind, row[0] > 0)).collect());
+            }
+        }
+    }
+}
