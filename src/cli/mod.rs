@@ -1,0 +1,4 @@
+//! The command line: one file for each subcommand.
+
+pub mod enqueue;
+pub mod jobs;
