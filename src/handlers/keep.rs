@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use darkroom_jobs::{Kind, Object, ObjectKey, Source, SourceFacts};
+use darkroom_jobs::{Encoding, Kind, MAX_SOURCE_BYTES, Object, ObjectKey, Source, SourceFacts};
 use tracing::info;
 
 use super::{
@@ -16,11 +16,14 @@ use super::{
     error::JobError,
 };
 use crate::{
-    imaging::PresetName,
+    imaging::{self, PresetName},
     sandbox::{Photo, Priority},
     sources::Original,
-    storage::{ObjectAttributes, StoredObject},
+    storage::put::{CACHE_PRIVATE, CACHE_PUBLIC, ObjectAttributes, StoredObject},
 };
+
+/// Media type of everything that is stored.
+const JPEG: &str = "image/jpeg";
 
 /// Keeps the picture at `source` under `key`. Running it twice stores the same object once.
 ///
@@ -43,7 +46,7 @@ pub async fn keep(
 
     ctx.still_wanted(key).await?;
     info!(object.key = %key, size_bytes = stored.size, "picture stored");
-    Ok(object(ctx, key, stored, &photo))
+    describe(ctx, key, stored, &photo).await
 }
 
 async fn fetch(ctx: &Context, source: &Source) -> Result<Original, JobError> {
@@ -79,13 +82,43 @@ async fn store(
     photo: &Photo,
 ) -> Result<StoredObject, JobError> {
     let started = Instant::now();
-    let attributes = ObjectAttributes::of_picture(
-        key,
-        &ctx.job_id,
-        ctx.enqueued_at,
-        &original.sha256,
-    );
+    let cache_control = if ctx.kind == Kind::Ingest { CACHE_PUBLIC } else { CACHE_PRIVATE };
+    let attributes = ObjectAttributes {
+        content_type: Some(JPEG.into()),
+        cache_control: Some(cache_control.into()),
+        job_id: Some(ctx.job_id.clone()),
+        enqueued_ms: Some(ctx.enqueued_at.unix_ms()),
+        source_sha256: Some(original.sha256.clone()),
+        pipeline: Some(concat!("darkroom/", env!("CARGO_PKG_VERSION")).into()),
+    };
     let stored = ctx.storage.put_once(key, photo.jpeg.clone(), &attributes).await?;
     ctx.learn(|learnt| learnt.timings.store = Some(elapsed_ms(started)));
     Ok(stored)
+}
+
+/// Describes the object that is there: what an earlier delivery stored may be of another release or preset.
+async fn describe(
+    ctx: &Context,
+    key: &ObjectKey,
+    stored: StoredObject,
+    photo: &Photo,
+) -> Result<Object, JobError> {
+    let (mut width, mut height, mut sha256) = (photo.width, photo.height, photo.sha256.clone());
+    if !stored.same_bytes {
+        let there = ctx.storage.download(key, MAX_SOURCE_BYTES, stored.etag.as_deref()).await?;
+        (width, height) = imaging::header::jpeg_size(&there.bytes).unwrap_or((width, height));
+        sha256 = there.sha256;
+    }
+    Ok(Object {
+        key: key.clone(),
+        bucket: ctx.storage.bucket().into(),
+        url: (ctx.kind == Kind::Ingest).then(|| ctx.storage.public_url(key)).flatten(),
+        content_type: JPEG.into(),
+        size: stored.size,
+        width,
+        height,
+        etag: stored.etag,
+        sha256,
+        encoding: Encoding::Reencoded,
+    })
 }

@@ -50,7 +50,7 @@ pub enum Fatal {
     Refused(#[from] boot::Refusal),
     /// A setting of S3.
     #[error("the settings of S3 cannot be used")]
-    Storage(#[from] crate::storage::Error),
+    Storage(#[from] crate::storage::error::Error),
     /// The queue did not start.
     #[error("the queue did not start")]
     Queue(#[from] StartError),
