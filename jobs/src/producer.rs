@@ -113,7 +113,10 @@ impl EnqueueError {
 
 impl From<RedisError> for EnqueueError {
     fn from(error: RedisError) -> Self {
-        if error.code() == Some("OOM") { Self::Full(error) } else { Self::Unavailable(error) }
+        // In a pipeline the words of the server hide one level deeper than `code()` looks.
+        let refusals = error.clone().into_server_errors();
+        let full = refusals.is_some_and(|all| all.iter().any(|(_, refusal)| refusal.code() == "OOM"));
+        if full { Self::Full(error) } else { Self::Unavailable(error) }
     }
 }
 
