@@ -85,14 +85,14 @@ fn learn(ctx: &Context, photo: &Photo) {
     ctx.learn(|learnt| {
         let declared = learnt.source.as_ref().and_then(|source| source.declared_type.clone());
         learnt.warnings = photo.normalized.warnings.clone();
-        learnt.warnings.extend(type_mismatch(declared.as_deref(), facts.media_type));
+        learnt.warnings.extend(type_mismatch(declared.as_deref(), facts.detected_type));
         learnt.visual =
             Some(Visual { thumbhash: facts.thumbhash.clone(), dominant: facts.dominant.clone() });
         learnt.timings.decode = ms(timings.decode);
         learnt.timings.process = ms(timings.process);
         learnt.timings.encode = ms(timings.encode);
         if let Some(source) = &mut learnt.source {
-            source.detected_type = Some(facts.media_type.into());
+            source.detected_type = Some(facts.detected_type.into());
             source.width = Some(facts.width);
             source.height = Some(facts.height);
             source.orientation = Some(facts.orientation);

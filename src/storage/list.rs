@@ -19,7 +19,7 @@ impl Prefix {
 
     /// Originals of one owner that our own API staged.
     pub fn staged_of(owner: &OwnerPrefix) -> Self {
-        Self(format!("staging/{owner}"))
+        Self(staged(owner.as_str()))
     }
 
     /// One object, with whatever name begins like its own up to `.jpg` (variants are `{stem}_…`).
@@ -29,7 +29,7 @@ impl Prefix {
 
     /// Originals that our own API and command line staged for one image.
     pub fn staged_image(key: &ObjectKey) -> Self {
-        Self(format!("staging/{}", key.stem()))
+        Self(staged(key.stem()))
     }
 
     /// All originals that wait.
@@ -40,6 +40,15 @@ impl Prefix {
     /// All objects of the bucket that are below `S3_PREFIX`.
     pub fn everything() -> Self {
         Self(String::new())
+    }
+}
+
+/// `staging/{kind}/{owner}/…`: the folders of finished pictures are named otherwise than the kinds of jobs.
+fn staged(path: &str) -> String {
+    match path.split_once('/') {
+        Some(("user_photos", rest)) => format!("staging/upload/{rest}"),
+        Some(("products", rest)) => format!("staging/ingest/{rest}"),
+        _ => format!("staging/{path}"),
     }
 }
 

@@ -4,8 +4,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use apalis::prelude::{Monitor, WorkerBuilder};
-use apalis_core::worker::ext::parallelize::ParallelizeExt as _;
+use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use darkroom_jobs::Kind;
 use tracing::{error, info, warn};
 
