@@ -1,5 +1,14 @@
 //! darkroom, a background worker that other services trust with their pictures. `ARCHITECTURE.md` is the map.
+#![warn(missing_docs)]
+
 pub mod cli;
 pub mod config;
+#[cfg(feature = "dev")]
+pub mod dev;
+pub mod handlers;
 pub mod imaging;
 pub mod queue;
+pub mod sandbox;
+pub mod sources;
+pub mod storage;
+pub mod worker;

@@ -1,4 +1,5 @@
-//! The command line: one file for each subcommand.
+//! The command line: one file per subcommand.
 
 pub mod enqueue;
 pub mod jobs;
+pub mod worker;

@@ -1,3 +1,5 @@
+//! Asks whether the bucket can be reached.
+
 use super::{context::Context, error::JobError, report::Report};
 
 /// Asks whether the bucket can be reached.

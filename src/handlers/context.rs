@@ -108,7 +108,8 @@ impl Context {
             Look::LeaseLost => Err(JobError::LeaseLost),
             Look::Deleted(at) => {
                 let object = self.storage.head(key).await?;
-                if object.is_some_and(|object| object.enqueued_at.is_none_or(|enqueued| enqueued <= at)) {
+                let newer = |ms: u64| ms > at.unix_ms();
+                if object.is_some_and(|object| !object.enqueued_ms().is_some_and(newer)) {
                     self.storage.delete(key).await?;
                 }
                 Err(JobError::Superseded)

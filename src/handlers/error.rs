@@ -12,13 +12,21 @@ use crate::{sandbox, sources, storage};
 pub enum JobError {
     /// The original could not be had.
     #[error("could not fetch the original")]
-    Source(#[from] sources::Error),
+    Source(#[from] sources::error::Error),
     /// The file is not an image we accept.
     #[error("could not normalize the image")]
     Imaging(#[from] sandbox::Error),
     /// The bucket did not do what we asked.
     #[error("could not reach the object")]
-    Storage(#[from] storage::Error),
+    Storage(#[from] storage::error::Error),
+    /// The bucket kept an object that was to be removed.
+    #[error("{key} was not removed: {reason}")]
+    NotRemoved {
+        /// The object.
+        key: String,
+        /// S3's word.
+        reason: String,
+    },
     /// Redis did not answer.
     #[error("could not ask redis")]
     Queue(#[from] redis::RedisError),
@@ -82,10 +90,10 @@ impl JobError {
             Self::Imaging(sandbox::Error::NoMemory) => {
                 Verdict::Deferred { after: Duration::from_secs(30), note: None, limited: true }
             }
-            Self::Storage(error) if error.retry_after.is_some() => {
-                Verdict::Throttled { after: error.retry_after.unwrap_or_default() }
-            }
-            other => Verdict::of_code(other.code(), from_url),
+            other => match other.retry_after() {
+                Some(after) => Verdict::Throttled { after },
+                None => Verdict::of_code(other.code(), from_url),
+            },
         }
     }
 
@@ -95,8 +103,18 @@ impl JobError {
             Self::Source(error) => error.code(),
             Self::Imaging(error) => error.code(),
             Self::Storage(error) => error.code(),
+            Self::NotRemoved { reason, .. } => super::delete::code_of(reason),
             Self::Queue(_) => ErrorCode::QueueUnavailable,
             Self::Superseded | Self::LeaseLost | Self::Deferred { .. } => ErrorCode::Internal,
+        }
+    }
+
+    /// What the other side asked for.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Source(error) => error.retry_after(),
+            Self::Storage(error) => error.retry_after(),
+            _ => None,
         }
     }
 

@@ -1,3 +1,5 @@
+//! Keeps one image of a product.
+
 use darkroom_jobs::{Ingest, ObjectKey};
 
 use super::{context::Context, error::JobError, keep::keep, report::Report};

@@ -1,3 +1,5 @@
+//! What a handler did.
+
 use darkroom_jobs::{Deletion, Object};
 
 /// What a handler did.

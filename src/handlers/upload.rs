@@ -1,3 +1,5 @@
+//! Keeps one photo of a user.
+
 use darkroom_jobs::{ObjectKey, Upload};
 
 use super::{context::Context, error::JobError, keep::keep, report::Report};

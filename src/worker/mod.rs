@@ -4,8 +4,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use apalis::prelude::{Monitor, WorkerBuilder};
-use apalis_core::worker::ext::parallelize::ParallelizeExt as _;
+use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use darkroom_jobs::Kind;
 use tracing::{error, info, warn};
 
@@ -50,7 +49,7 @@ pub enum Fatal {
     Refused(#[from] boot::Refusal),
     /// A setting of S3.
     #[error("the settings of S3 cannot be used")]
-    Storage(#[from] crate::storage::Error),
+    Storage(#[from] crate::storage::error::Error),
     /// The queue did not start.
     #[error("the queue did not start")]
     Queue(#[from] StartError),
