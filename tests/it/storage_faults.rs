@@ -56,7 +56,7 @@ async fn a_503_slow_down_is_tried_three_times() {
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
     let server = FaultyServer::answering(&[""]).await;
-    let limits = ["--s3-attempt-timeout-ms=100", "--s3-operation-timeout-ms=1000"];
+    let limits = ["--s3-attempt-timeout=100", "--s3-operation-timeout=1000"];
     let storage = storage(&settings(&server.endpoint_url, &limits)).await;
     let begun = Instant::now();
 

@@ -41,6 +41,7 @@ pub async fn storage(settings: &config::S3) -> Storage {
 /// Settings for the embedded server's credentials, path style and short time-outs.
 pub fn settings(endpoint_url: &str, more: &[&str]) -> config::S3 {
     #[derive(Parser)]
+    #[command(args_override_self = true)]
     struct Arguments {
         #[command(flatten)]
         s3: config::S3,
