@@ -1,3 +1,5 @@
 //! darkroom, a background worker that other services trust with their pictures. `ARCHITECTURE.md` is the map.
+pub mod cli;
 pub mod config;
 pub mod imaging;
+pub mod sandbox;
