@@ -2,4 +2,5 @@
 
 pub mod enqueue;
 pub mod jobs;
+pub mod normalize;
 pub mod worker;

@@ -1,0 +1,191 @@
+//! `darkroom normalize`: the pixels alone, as a tool for pipes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use darkroom_jobs::{Encoding, ErrorCode, MAX_SOURCE_BYTES, SourceFacts};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    config,
+    imaging::PresetName,
+    sandbox::{self, Photo, Priority, Sandbox},
+};
+
+/// Makes clean JPEGs of files: one JSON line for each, on stdout, or on stderr when refused.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Normalize {
+    /// Files to read.
+    #[arg(required = true, value_name = "IN")]
+    pub inputs: Vec<PathBuf>,
+    /// File to write; with several inputs, a folder.
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// What becomes of the pictures.
+    #[arg(long, value_enum, default_value_t = PresetArg::UserPhoto)]
+    pub preset: PresetArg,
+    /// Longest side of the results, in px, instead of the preset's.
+    #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub max_dimension: Option<u32>,
+    /// JPEG quality of the results, instead of the preset's.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub quality: Option<u8>,
+    /// Limits and memory.
+    #[command(flatten)]
+    pub imaging: config::Imaging,
+}
+
+/// The preset's name on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum PresetArg {
+    /// For photos of users.
+    UserPhoto,
+    /// For product images.
+    Product,
+}
+
+/// Why one input gave no output.
+struct Refusal {
+    code: ErrorCode,
+    message: String,
+    detail: Option<Value>,
+}
+
+/// Runs the command. Exit 1 when a file was refused, 2 when the call is wrong.
+///
+/// # Errors
+///
+/// When an output cannot be written.
+pub async fn run(args: Normalize) -> anyhow::Result<ExitCode> {
+    let several = args.inputs.len() > 1;
+    if several && !args.output.is_dir() {
+        eprintln!("error: with several inputs, -o must be a folder that exists: {}", args.output.display());
+        return Ok(ExitCode::from(2));
+    }
+    if let Some(missing) = args.inputs.iter().find(|input| !input.is_file()) {
+        eprintln!("error: there is no file {}", missing.display());
+        return Ok(ExitCode::from(2));
+    }
+    let sandbox = Sandbox::new(&settings(&args));
+    let preset = match args.preset {
+        PresetArg::UserPhoto => PresetName::UserPhoto,
+        PresetArg::Product => PresetName::Product,
+    };
+    let mut code = ExitCode::SUCCESS;
+    for input in &args.inputs {
+        match normalize(&sandbox, input, preset).await? {
+            Ok((photo, line)) => {
+                let target = if several { inside(&args.output, input) } else { args.output.clone() };
+                fs::write(&target, &photo.normalized.jpeg)
+                    .with_context(|| format!("could not write {}", target.display()))?;
+                println!("{line}");
+            }
+            Err(refusal) => {
+                eprintln!("{}", refusal.line(several.then_some(input)));
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
+
+fn settings(args: &Normalize) -> config::Imaging {
+    let mut settings = args.imaging.clone();
+    for preset in [&mut settings.preset_user_photo, &mut settings.preset_product] {
+        preset.max_side = args.max_dimension.unwrap_or(preset.max_side);
+        preset.quality = args.quality.unwrap_or(preset.quality);
+    }
+    settings
+}
+
+/// `photos/a.png` in the folder `out` is `out/a.jpg`.
+fn inside(folder: &Path, input: &Path) -> PathBuf {
+    folder.join(input.file_stem().unwrap_or_default()).with_added_extension("jpg")
+}
+
+async fn normalize(
+    sandbox: &Sandbox,
+    input: &Path,
+    preset: PresetName,
+) -> anyhow::Result<Result<(Photo, Value), Refusal>> {
+    let size = fs::metadata(input).with_context(|| format!("could not read {}", input.display()))?.len();
+    if size > MAX_SOURCE_BYTES {
+        let message = format!("the file has {size} bytes, at most {MAX_SOURCE_BYTES}");
+        return Ok(Err(Refusal { code: ErrorCode::SourceTooLarge, message, detail: None }));
+    }
+    let original = fs::read(input).with_context(|| format!("could not read {}", input.display()))?;
+    let original = Bytes::from(original);
+    let made = sandbox.normalize(original.clone(), preset, Priority::Upload, |_| {}).await;
+    Ok(made.map_err(Refusal::from).map(|photo| {
+        let line = line(&photo, &original);
+        (photo, line)
+    }))
+}
+
+/// What a receipt would say.
+fn line(photo: &Photo, original: &[u8]) -> Value {
+    let normalized = &photo.normalized;
+    let facts = &normalized.facts;
+    let source = SourceFacts {
+        source_type: "file".into(),
+        detected_type: Some(facts.detected_type.into()),
+        declared_type: None,
+        size: Some(original.len() as u64),
+        sha256: Some(sha256(original)),
+        width: Some(facts.width),
+        height: Some(facts.height),
+        orientation: Some(facts.orientation),
+        icc: facts.icc.clone(),
+        frames: Some(facts.frames),
+        had_gps: Some(facts.had_gps),
+    };
+    json!({
+        "source": source,
+        "object": {
+            "content_type": "image/jpeg",
+            "size": normalized.jpeg.len(),
+            "width": normalized.width,
+            "height": normalized.height,
+            "sha256": sha256(&normalized.jpeg),
+            "encoding": Encoding::Reencoded,
+        },
+        "visual": { "thumbhash": facts.thumbhash, "dominant": facts.dominant },
+        "warnings": normalized.warnings,
+    })
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl From<sandbox::Error> for Refusal {
+    fn from(error: sandbox::Error) -> Self {
+        let message = match &error {
+            sandbox::Error::Imaging(cause) => cause.to_string(),
+            other => other.to_string(),
+        };
+        Self { code: error.code(), message, detail: error.detail() }
+    }
+}
+
+impl Refusal {
+    fn line(&self, input: Option<&PathBuf>) -> Value {
+        let mut line = json!({
+            "code": self.code,
+            "message": self.message,
+            "hint": self.code.hint(),
+            "detail": self.detail,
+        });
+        if let Some(input) = input {
+            line["input"] = json!(input);
+        }
+        line
+    }
+}
