@@ -96,7 +96,8 @@ async fn examine(
 }
 
 fn judge(info: &str, allow_eviction: bool) -> Result<(), Refusal> {
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     // A Valkey calls itself Redis 7.2.4 for compatibility, whatever its own version.
     let found = field("redis_version").unwrap_or_default();
     let mut parts = found.split('.').map(|part| part.parse().unwrap_or(0));

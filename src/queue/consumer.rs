@@ -88,13 +88,8 @@ impl Consumer {
         let client = connection::client(redis)?;
         let keys = redis.namespace.clone();
         let leases = Leases::default();
-        let heartbeat = Heartbeat::start(
-            client.clone(),
-            keys.clone(),
-            leases.clone(),
-            worker.lease,
-            worker.heartbeat,
-        )?;
+        let heartbeat =
+            Heartbeat::start(client.clone(), keys.clone(), leases.clone(), worker.lease, worker.heartbeat)?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let mut receivers = HashMap::new();

@@ -60,11 +60,7 @@ impl Upkeep {
 
     pub fn begin(&self) -> Round {
         self.busy.store(true, Relaxed);
-        Round {
-            keys: self.keys.clone(),
-            settings: Arc::clone(&self.settings),
-            busy: Arc::clone(&self.busy),
-        }
+        Round { keys: self.keys.clone(), settings: Arc::clone(&self.settings), busy: Arc::clone(&self.busy) }
     }
 }
 

@@ -1,8 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    sync::atomic::Ordering::Relaxed,
-    time::Instant,
-};
+use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Instant};
 
 use tracing::{debug, error, info, warn};
 
@@ -46,7 +42,11 @@ impl Queue {
 
 /// What a call of Redis came to.
 pub(super) enum Answer {
-    Claimed { kind: Kind, slots: Vec<OwnedSemaphorePermit>, answer: RedisResult<Claimed> },
+    Claimed {
+        kind: Kind,
+        slots: Vec<OwnedSemaphorePermit>,
+        answer: RedisResult<Claimed>,
+    },
     Ticked(RedisResult<Vec<(Kind, bool)>>),
     /// A settlement or a hand-back has ended; its slot is free.
     Ended,
@@ -54,7 +54,11 @@ pub(super) enum Answer {
 
 impl Actor {
     /// Runs until everybody who could ask for something is gone, and every call is answered.
-    pub async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>, mut stopped: watch::Receiver<bool>) {
+    pub async fn run(
+        mut self,
+        mut inbox: mpsc::UnboundedReceiver<Command>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut stopping, mut open) = (false, true);
