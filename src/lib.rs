@@ -4,6 +4,11 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod handlers;
 pub mod imaging;
 pub mod queue;
+pub mod sandbox;
+pub mod sources;
+pub mod storage;
 pub mod telemetry;
+pub mod worker;

@@ -11,6 +11,8 @@ mod error_code;
 mod event;
 mod id;
 mod job;
+#[cfg(feature = "producer")]
+mod lookup;
 mod object_key;
 #[cfg(feature = "producer")]
 mod producer;
@@ -18,6 +20,8 @@ mod receipt;
 pub mod redis_keys;
 #[cfg(feature = "schema")]
 pub mod schema;
+#[cfg(feature = "producer")]
+mod settlements;
 mod source;
 mod timestamp;
 
@@ -30,11 +34,13 @@ pub use ingest::Ingest;
 pub use job::{DecodeError, Job, Kind, MAX_PAYLOAD_BYTES, PAYLOAD_VERSION, Payload};
 pub use object_key::{ObjectKey, OwnerPrefix, StagedKey};
 #[cfg(feature = "producer")]
-// pub use producer::{EnqueueError, EnqueueOptions, Producer, WaitError};
+pub use producer::{ConnectError, EnqueueError, EnqueueOptions, Producer};
 pub use receipt::{
     Deletion, Encoding, Object, Receipt, ReceiptError, SourceFacts, Status, Timings, Visual, Warning,
     WarningCode,
 };
+#[cfg(feature = "producer")]
+pub use settlements::WaitError;
 pub use source::{MAX_INLINE_BYTES, MAX_SOURCE_BYTES, Source};
 pub use timestamp::Timestamp;
 pub use upload::Upload;

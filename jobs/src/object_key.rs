@@ -31,6 +31,12 @@ impl ObjectKey {
         &self.0
     }
 
+    /// The folder that the object is in: its owner's.
+    pub fn owner(&self) -> OwnerPrefix {
+        let end = self.0.rfind('/').map_or(0, |slash| slash + 1);
+        OwnerPrefix(self.0[..end].to_owned())
+    }
+
     /// The name without `.jpg`: the image's variants, `{stem}_{variant}.jpg`, start with it.
     pub fn stem(&self) -> &str {
         self.0.strip_suffix(".jpg").unwrap_or(&self.0)

@@ -1,4 +1,27 @@
 //! From a stranger's bytes to a clean JPEG: pure, blocking, no files, no network, no clock, no environment.
+//!
+//! [`normalize`] = sniff · header · limits · decode · fit · color · flatten · orient · encode. The picture is turned and
+//! its colors are converted after it was made small: the same result for a tenth of the work.
+
+pub mod error;
+pub mod sniff;
+
+mod color;
+mod decode;
+mod encode;
+pub mod facts;
+mod fit;
+mod flatten;
+pub mod header;
+mod limits;
+pub mod orient;
+mod raster;
+
+use darkroom_jobs::{Warning, WarningCode};
+
+use error::Error;
+use facts::Facts;
+use header::Header;
 
 /// What an original may be; checked on its header, before memory is allocated.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,4 +116,70 @@ pub enum PresetName {
     UserPhoto,
     /// [`Preset::PRODUCT`], or its setting.
     Product,
+}
+
+/// A clean JPEG, and what was learned on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalized {
+    /// The JPEG.
+    pub jpeg: Vec<u8>,
+    /// Its width, px.
+    pub width: u32,
+    /// Its height, px.
+    pub height: u32,
+    /// What was known of the original.
+    pub facts: Facts,
+    /// What was odd about the original, though it was accepted.
+    pub warnings: Vec<Warning>,
+}
+
+/// A part of [`normalize`] that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The original is pixels.
+    Decoded,
+    /// The pixels have their final size, color and orientation.
+    Processed,
+    /// The pixels are a JPEG.
+    Encoded,
+}
+
+/// Makes a clean JPEG of an original. The same bytes, preset and limits give the same JPEG.
+///
+/// `on_stage` hears when each [`Stage`] ends, so that the caller, who has a clock, can time it.
+///
+/// # Errors
+///
+/// [`Error`] says which of the codes it is; each is about the file, and trying again will not help.
+pub fn normalize(
+    original: &[u8],
+    preset: &Preset,
+    limits: &Limits,
+    on_stage: &mut dyn FnMut(Stage),
+) -> Result<Normalized, Error> {
+    let header = Header::read(original, limits)?;
+    let mut warnings = header.warnings.clone();
+
+    let decoded = decode::decode(original, &header, limits)?;
+    if decoded.missing_rows {
+        warnings.push(warning(WarningCode::Truncated, "the last rows of the picture are missing"));
+    }
+    on_stage(Stage::Decoded);
+
+    let (width, height) = fit::fitted(header.oriented(), preset.max_side);
+    let small = fit::resize(decoded.raster, header.orientation.of_size(width, height))?;
+    let (colored, icc) = color::to_srgb(small, header.icc.as_deref(), &mut warnings);
+    let flat = flatten::on_white(colored.into_8_bit());
+    let upright = orient::upright(flat, header.orientation);
+    let facts = Facts::new(&header, icc, &upright);
+    on_stage(Stage::Processed);
+
+    let jpeg = encode::jpeg(&upright, preset, header.jpeg_quality)?;
+    on_stage(Stage::Encoded);
+
+    Ok(Normalized { jpeg, width: upright.width, height: upright.height, facts, warnings })
+}
+
+fn warning(code: WarningCode, message: &str) -> Warning {
+    Warning { code, message: message.to_owned() }
 }

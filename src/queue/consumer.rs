@@ -176,7 +176,8 @@ async fn listen(client: redis::Client, channel: String, actor: mpsc::WeakUnbound
             failures = 0;
             let mut messages = subscription.on_message();
             while let Some(message) = messages.next().await {
-                let kind = message.get_payload::<String>().ok().and_then(|kind| kind.parse().ok());
+                let queue = message.get_payload::<String>().unwrap_or_default();
+                let kind = queue.rsplit(':').next().and_then(|kind| kind.parse().ok());
                 let Some(actor) = actor.upgrade() else { return };
                 if actor.send(Command::Wake(kind)).is_err() {
                     return;

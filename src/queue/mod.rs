@@ -8,6 +8,7 @@ pub mod connection;
 pub mod consumer;
 pub mod delivery;
 pub mod heartbeat;
+pub mod inspect;
 pub mod lease;
 pub mod scripts;
 pub mod settle;

@@ -1,0 +1,183 @@
+//! The producer against a real server.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use darkroom_jobs::{
+    EnqueueError, EnqueueOptions, ErrorCode, ImageId, JobId, Kind, Source, Status, Timestamp, Upload,
+    WaitError,
+};
+use redis::AsyncCommands;
+use support::Redis;
+
+fn upload() -> Upload {
+    Upload {
+        user_id: "42".parse().unwrap(),
+        image_id: ImageId::random(),
+        source: Source::Staged { key: "staging/a/b".parse().unwrap(), bytes: None, etag: None, sha256: None },
+    }
+}
+
+fn keyed(key: &str) -> EnqueueOptions {
+    EnqueueOptions { idempotency_key: Some(key.into()), ..Default::default() }
+}
+
+#[tokio::test]
+async fn an_enqueued_job_is_ready_with_its_payload_and_the_stock_words() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+
+    let id = producer.enqueue(upload()).await.unwrap();
+
+    let active: Vec<String> = look.lrange("{test}:upload:active", 0, -1).await.unwrap();
+    assert_eq!(active, [id.as_str()]);
+    let meta: Vec<String> = look
+        .hmget(
+            format!("{{test}}:upload:meta:{id}"),
+            &["attempts", "max_attempts", "status", "idempotency_key", "dr_seen"],
+        )
+        .await
+        .unwrap();
+    assert_eq!(meta, ["0", "18", "Pending", "", id.as_str()]);
+    assert!(look.hexists::<_, _, bool>("{test}:upload:data", id.as_str()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_repeated_call_changes_nothing_even_after_the_job_is_done() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let options = EnqueueOptions { job_id: Some(JobId::generate()), ..Default::default() };
+    let job = upload();
+
+    let first = producer.enqueue_with(job.clone(), options.clone()).await.unwrap();
+    let again = producer.enqueue_with(job.clone(), options.clone()).await.unwrap();
+    let waiting: u32 = look.llen("{test}:upload:active").await.unwrap();
+    let () = look.del("{test}:upload:active").await.unwrap();
+    let () = look.hset("{test}:upload:data", first.as_str(), "").await.unwrap();
+    let settled = producer.enqueue_with(job, options).await.unwrap();
+
+    assert_eq!((&again, &settled), (&first, &first));
+    assert_eq!(waiting, 1);
+    assert_eq!(look.llen::<_, u32>("{test}:upload:active").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_gives_the_same_job_and_refuses_another_payload() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let job = upload();
+
+    let first = producer.enqueue_with(job.clone(), keyed("order-1")).await.unwrap();
+    let () = look.hset("{test}:upload:data", first.as_str(), "").await.unwrap();
+    let same = producer.enqueue_with(job, keyed("order-1")).await.unwrap();
+    let other = producer.enqueue_with(upload(), keyed("order-1")).await.unwrap_err();
+
+    assert_eq!(same, first);
+    assert_eq!(other.code(), ErrorCode::IdempotencyConflict);
+    assert!(matches!(other, EnqueueError::Conflict(holder) if holder == first));
+    let ttl: i64 = look.ttl("{test}:upload:idempotency:order-1").await.unwrap();
+    assert!((86_390..=86_400).contains(&ttl));
+}
+
+#[tokio::test]
+async fn a_job_for_later_is_scheduled_and_one_for_next_year_refused() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let now_s: u64 = redis::cmd("TIME").query_async::<(u64, u64)>(&mut look).await.unwrap().0;
+    let at = |days: u64| EnqueueOptions {
+        run_at: Some(Timestamp::from_unix_ms((now_s + days * 86_400) * 1000)),
+        ..Default::default()
+    };
+
+    let later = producer.enqueue_with(upload(), at(29)).await.unwrap();
+    let refused = producer.enqueue_with(upload(), at(31)).await.unwrap_err();
+
+    let due: u64 = look.zscore("{test}:upload:scheduled", later.as_str()).await.unwrap();
+    assert_eq!(due, now_s + 29 * 86_400);
+    assert_eq!(refused.code(), ErrorCode::JobMalformed);
+    assert_eq!(look.hlen::<_, u32>("{test}:upload:data").await.unwrap(), 1);
+    let receipt = producer.receipt(&later).await.unwrap().unwrap();
+    assert_eq!(receipt.status, Status::Queued);
+    assert_eq!(receipt.next_attempt_at, Some(Timestamp::from_unix_ms(due * 1000)));
+}
+
+#[tokio::test]
+async fn ten_thousand_jobs_are_taken_in_order_and_within_seconds() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let jobs: Vec<_> = (0..10_000).map(|_| upload()).collect();
+
+    let start = Instant::now();
+    let ids = producer.enqueue_many(jobs).await.unwrap();
+    let took = start.elapsed();
+
+    println!("10,000 jobs enqueued in {} ms", took.as_millis());
+    let active: Vec<String> = look.lrange("{test}:upload:active", 0, -1).await.unwrap();
+    assert!(active.iter().eq(ids.iter().map(JobId::as_str).collect::<Vec<_>>().iter()));
+    assert!(took < Duration::from_secs(5), "the goal of 1 s is measured on an idle machine: {took:?}");
+}
+
+#[tokio::test]
+async fn a_full_redis_says_queue_full_and_a_lost_script_is_loaded_again() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    producer.enqueue(upload()).await.unwrap();
+
+    let () = redis::cmd("SCRIPT").arg("FLUSH").query_async(&mut look).await.unwrap();
+    producer.enqueue(upload()).await.unwrap();
+    let () = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").query_async(&mut look).await.unwrap();
+    let full = producer.enqueue(upload()).await.unwrap_err();
+
+    assert_eq!(full.code(), ErrorCode::QueueFull);
+    assert!(full.to_string().contains("maxmemory"));
+}
+
+#[tokio::test]
+async fn json_is_checked_before_it_is_pushed_and_pushed_as_given() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let good = r#"{ "target": {"type":"user", "user_id": 7}, "new_field": 1 }"#;
+    let bad = r#"{"target":{"type":"user","user_id":"../7"}}"#;
+
+    let jobs = [good, bad].map(|json| (json.to_owned(), EnqueueOptions::default()));
+    let answers = producer.enqueue_json_many(Kind::Delete, jobs).await.unwrap();
+
+    let id = answers[0].as_ref().unwrap();
+    assert_eq!(answers[1].as_ref().unwrap_err().code(), ErrorCode::IdInvalid);
+    let kept: String = look.hget("{test}:delete:data", id.as_str()).await.unwrap();
+    assert_eq!(kept, good);
+}
+
+#[tokio::test]
+async fn waiting_ends_when_the_job_is_settled_and_says_where_it_stands_when_it_is_not() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let id = producer.enqueue(upload()).await.unwrap();
+    let () = look.zadd("{test}:upload:leases", id.as_str(), 1).await.unwrap();
+
+    let Err(WaitError::TimedOut(running)) = producer.wait(&id, Duration::from_millis(50)).await else {
+        panic!("nobody settled the job");
+    };
+    let waiting = tokio::spawn({
+        let (producer, id) = (producer.clone(), id.clone());
+        async move { producer.wait(&id, Duration::from_secs(10)).await }
+    });
+    let done = darkroom_jobs::Receipt::new(id.clone(), Kind::Upload, Status::Done);
+    let result = serde_json::json!({ "Ok": done }).to_string();
+    let () = look.hset(format!("{{test}}:upload:meta:{id}"), "result", result).await.unwrap();
+    let () = look.publish("{test}:settled", id.as_str()).await.unwrap();
+
+    assert_eq!(running.status, Status::Running);
+    assert_eq!(waiting.await.unwrap().unwrap(), done);
+    let unknown = producer.wait(&JobId::generate(), Duration::from_secs(1)).await;
+    assert!(matches!(unknown, Err(WaitError::Unknown(_))));
+}

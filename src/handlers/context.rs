@@ -1,0 +1,134 @@
+//! What one delivery of a job may use.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use darkroom_jobs::{JobId, Kind, ObjectKey, SourceFacts, Timestamp, Timings, Visual, Warning};
+
+use super::error::JobError;
+use crate::{
+    config,
+    queue::{
+        clock::Clock,
+        lease::LeaseKey,
+        tombstone::{Look, Tombstones},
+    },
+    sandbox::Sandbox,
+    sources::Sources,
+    storage::Storage,
+};
+
+/// What every delivery shares: made once for a process.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The bucket.
+    pub storage: Storage,
+    /// Where originals come from.
+    pub sources: Sources,
+    /// Where decoding runs.
+    pub sandbox: Sandbox,
+    /// What was deleted.
+    pub tombstones: Tombstones,
+    /// How long after a deletion the image is looked for again.
+    pub settings: Arc<config::Worker>,
+}
+
+/// What one delivery of a job may use.
+#[derive(Debug)]
+pub struct Context {
+    /// The bucket.
+    pub storage: Storage,
+    /// Where originals come from.
+    pub sources: Sources,
+    /// Where decoding runs.
+    pub sandbox: Sandbox,
+    /// What was deleted.
+    pub tombstones: Tombstones,
+    /// The job.
+    pub job_id: JobId,
+    /// Its type.
+    pub kind: Kind,
+    /// When it was enqueued, by Redis' clock.
+    pub enqueued_at: Timestamp,
+    /// What the last delivery left for this one.
+    pub note: Option<String>,
+    lease: LeaseKey,
+    clock: Clock,
+    learnt: Arc<Mutex<Learnt>>,
+}
+
+/// What was learnt on the way: it is in the receipt however the delivery ends.
+#[derive(Clone, Debug, Default)]
+pub struct Learnt {
+    /// Of the original.
+    pub source: Option<SourceFacts>,
+    /// Of the picture.
+    pub visual: Option<Visual>,
+    /// What was odd.
+    pub warnings: Vec<Warning>,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+impl Context {
+    /// For the delivery that holds `lease`. What is learnt is left in `learnt`.
+    pub fn new(
+        tools: &Tools,
+        job: &crate::queue::delivery::ClaimedJob,
+        lease: LeaseKey,
+        clock: Clock,
+        learnt: Arc<Mutex<Learnt>>,
+    ) -> Self {
+        Self {
+            storage: tools.storage.clone(),
+            sources: tools.sources.clone(),
+            sandbox: tools.sandbox.clone(),
+            tombstones: tools.tombstones.clone(),
+            job_id: job.id.clone(),
+            kind: job.kind,
+            enqueued_at: job.enqueued_at,
+            note: job.note.clone(),
+            lease,
+            clock,
+            learnt,
+        }
+    }
+
+    /// Goes on only while nobody deleted the picture and the job is still ours. On a tombstone it first removes what a
+    /// delivery of this job left behind, unless the object is newer than the deletion.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Superseded`], [`JobError::LeaseLost`], and those of Redis and the bucket.
+    pub async fn still_wanted(&self, key: &ObjectKey) -> Result<(), JobError> {
+        match self.tombstones.look(&self.lease, self.enqueued_at, key, &key.owner()).await? {
+            Look::Wanted => Ok(()),
+            Look::LeaseLost => Err(JobError::LeaseLost),
+            Look::Deleted(at) => {
+                let object = self.storage.head(key).await?;
+                let newer = |ms: u64| ms > at.unix_ms();
+                if object.is_some_and(|object| !object.enqueued_ms().is_some_and(newer)) {
+                    self.storage.delete(key).await?;
+                }
+                Err(JobError::Superseded)
+            }
+        }
+    }
+
+    /// Stops the job's clock, or lets it go on: waiting for memory is not the job's time.
+    pub fn waits(&self, waiting: bool) {
+        self.clock.stand_still(waiting);
+    }
+
+    /// Notes something for the receipt.
+    pub fn learn(&self, note: impl FnOnce(&mut Learnt)) {
+        note(&mut self.learnt.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Milliseconds since then.
+pub fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,12 @@
+//! What a job does, and what its failure means: one file per job type.
+//!
+//! Never sees leases, retries, settling, metrics or time-outs: the worker wraps every handler in those, once.
+
+pub mod bucket_health;
+pub mod context;
+pub mod delete;
+pub mod error;
+pub mod ingest;
+pub mod keep;
+pub mod report;
+pub mod upload;

@@ -1,0 +1,14 @@
+//! What a handler did.
+
+use darkroom_jobs::{Deletion, Object};
+
+/// What a handler did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// A picture is in the bucket.
+    Stored(Object),
+    /// An image is gone.
+    Deleted(Deletion),
+    /// The bucket can be reached.
+    Healthy,
+}

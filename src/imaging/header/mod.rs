@@ -1,0 +1,185 @@
+//! What a file announces, read by small parsers of our own that allocate nothing for a claim.
+
+mod bmp;
+mod exif;
+mod gif;
+mod jpeg;
+mod png;
+mod reader;
+mod tiff;
+mod webp;
+
+use darkroom_jobs::{Warning, WarningCode};
+
+use super::{
+    Limits, Preset,
+    error::Error,
+    orient::Orientation,
+    sniff::{Format, sniff},
+    warning,
+};
+
+/// What any picture takes, bytes.
+const BASE_BYTES: u64 = 8 << 20;
+
+/// What a file announces, within the limits.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// What the bytes are.
+    pub format: Format,
+    /// As stored, px.
+    pub width: u32,
+    /// As stored, px.
+    pub height: u32,
+    /// Pictures in the file.
+    pub frames: u32,
+    /// How the picture is to be turned.
+    pub orientation: Orientation,
+    /// Whether the file tells where it was taken.
+    pub had_gps: bool,
+    /// Color profile.
+    pub icc: Option<Vec<u8>>,
+    /// Whether a JPEG is decoded only after its last byte, and needs room for all coefficients.
+    pub progressive: bool,
+    /// Whether the end of the file was there.
+    pub complete: bool,
+    /// Quality of a JPEG, estimated from its tables.
+    pub jpeg_quality: Option<u8>,
+    /// What was odd.
+    pub warnings: Vec<Warning>,
+}
+
+/// What the parser of one format found.
+#[derive(Debug)]
+struct Found {
+    width: u32,
+    height: u32,
+    frames: u32,
+    animated: bool,
+    scans: u32,
+    progressive: bool,
+    complete: bool,
+    jpeg_quality: Option<u8>,
+    icc: Profile,
+    exif: Option<exif::Exif>,
+    xmp_gps: bool,
+    metadata: Metadata,
+}
+
+/// A color profile as found.
+#[derive(Debug)]
+enum Profile {
+    None,
+    Bytes(Vec<u8>),
+    Broken,
+}
+
+/// How much of a file is not picture.
+#[derive(Clone, Copy, Debug, Default)]
+struct Metadata {
+    bytes: u64,
+    chunks: u32,
+}
+
+impl Metadata {
+    fn add(&mut self, bytes: usize, limits: &Limits) -> Result<(), Error> {
+        self.bytes += bytes as u64;
+        self.chunks += 1;
+        limits.check_metadata(self.bytes, self.chunks)
+    }
+}
+
+impl Found {
+    fn of_size(width: u32, height: u32) -> Self {
+        Self {
+            width,
+            height,
+            frames: 1,
+            animated: false,
+            scans: 1,
+            progressive: false,
+            complete: true,
+            jpeg_quality: None,
+            icc: Profile::None,
+            exif: None,
+            xmp_gps: false,
+            metadata: Metadata::default(),
+        }
+    }
+}
+
+impl Header {
+    /// Reads and checks what a file announces.
+    ///
+    /// # Errors
+    ///
+    /// When the file is none that is decoded, contradicts itself, or announces more than the limits allow.
+    pub fn read(original: &[u8], limits: &Limits) -> Result<Self, Error> {
+        let format = sniff(original)?;
+        let found = match format {
+            Format::Jpeg => jpeg::read(original, limits),
+            Format::Png => png::read(original, limits),
+            Format::WebP => webp::read(original, limits),
+            Format::Gif => gif::read(original, limits),
+            Format::Bmp => bmp::read(original),
+            Format::Tiff => tiff::read(original, limits),
+        }?;
+        limits.check_size(found.width, found.height)?;
+        limits.check_scans(found.scans, found.width, found.height)?;
+        Ok(Self::from_found(format, found, limits))
+    }
+
+    /// Sides once the picture is turned.
+    pub fn oriented(&self) -> (u32, u32) {
+        self.orientation.of_size(self.width, self.height)
+    }
+
+    /// Most memory that [`super::normalize`] is expected to hold for this picture, bytes.
+    pub fn peak_bytes(&self, preset: &Preset) -> u64 {
+        let per_pixel = match self.format {
+            Format::Jpeg if self.progressive => 10,
+            Format::Jpeg | Format::Gif => 5,
+            Format::Png | Format::WebP | Format::Bmp | Format::Tiff => 9,
+        };
+        let result = u64::from(self.width.min(preset.max_side)) * u64::from(self.height.min(preset.max_side));
+        BASE_BYTES + u64::from(self.width) * u64::from(self.height) * per_pixel + result * 12
+    }
+
+    fn from_found(format: Format, found: Found, limits: &Limits) -> Self {
+        let mut warnings = Vec::new();
+        let exif = found.exif.unwrap_or_default();
+        if exif.invalid {
+            warnings
+                .push(warning(WarningCode::ExifInvalid, "EXIF that says something impossible was ignored"));
+        }
+        if found.animated {
+            warnings.push(warning(WarningCode::AnimationDropped, "only the first frame was kept"));
+        }
+        let icc = match found.icc {
+            Profile::Bytes(bytes) if bytes.len() as u64 <= limits.max_icc_bytes => Some(bytes),
+            Profile::None => None,
+            Profile::Bytes(_) | Profile::Broken => {
+                warnings.push(super::color::icc_invalid());
+                None
+            }
+        };
+        Self {
+            format,
+            width: found.width,
+            height: found.height,
+            frames: found.frames,
+            orientation: exif.orientation.unwrap_or(Orientation::UPRIGHT),
+            had_gps: exif.had_gps || found.xmp_gps,
+            icc,
+            progressive: found.progressive,
+            complete: found.complete,
+            jpeg_quality: found.jpeg_quality,
+            warnings,
+        }
+    }
+}
+
+/// Whether XMP tells where a picture was taken.
+fn xmp_has_gps(xmp: &[u8]) -> bool {
+    xmp.windows(8).any(|word| word == b"exif:GPS")
+}

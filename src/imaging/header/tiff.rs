@@ -1,0 +1,168 @@
+//! TIFF and BigTIFF directories, as files of their own and as the body of EXIF.
+
+use std::collections::HashSet;
+
+use super::{
+    super::{Limits, error::Error},
+    Found, Metadata, Profile, exif,
+    reader::Numbers,
+    xmp_has_gps,
+};
+
+const WIDTH: u16 = 256;
+const HEIGHT: u16 = 257;
+const STRIP_OFFSETS: u16 = 273;
+const TILE_OFFSETS: u16 = 324;
+const XMP: u16 = 700;
+const ICC: u16 = 34_675;
+
+/// Most strips or tiles of a picture.
+const MAX_STRIPS: u64 = 65_536;
+
+/// Pages that are counted.
+const MAX_PAGES: usize = 4_096;
+
+pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
+    let first = Directory::first(bytes).ok_or_else(|| Error::corrupt("no tiff directory"))?;
+    let side = |tag| {
+        let value = first.entry(tag).and_then(|entry| first.number(&entry));
+        value.and_then(|px| u32::try_from(px).ok()).ok_or_else(|| Error::corrupt("a tiff without sides"))
+    };
+    let mut found = Found::of_size(side(WIDTH)?, side(HEIGHT)?);
+    limits.check_size(found.width, found.height)?;
+    for tag in [STRIP_OFFSETS, TILE_OFFSETS] {
+        if first.entry(tag).is_some_and(|entry| entry.count > MAX_STRIPS) {
+            return Err(Error::TooComplex(format!("over {MAX_STRIPS} strips or tiles")));
+        }
+    }
+    let mut metadata = Metadata::default();
+    if let Some(profile) = first.entry(ICC) {
+        found.icc = first.data(&profile).map_or(Profile::Broken, |data| Profile::Bytes(data.to_vec()));
+    }
+    if let Some(xmp) = first.entry(XMP).and_then(|entry| first.data(&entry)) {
+        metadata.add(xmp.len(), limits)?;
+        found.xmp_gps = xmp_has_gps(xmp);
+    }
+    found.exif = Some(exif::from_directory(bytes, &first));
+    found.frames = u32::try_from(first.pages()).expect("at most 4,096");
+    Ok(found)
+}
+
+/// One directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Directory<'a> {
+    numbers: Numbers<'a>,
+    big: bool,
+    offset: u64,
+    pub entries: u64,
+}
+
+/// One entry of a directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    at: usize,
+    pub kind: u16,
+    pub count: u64,
+}
+
+impl<'a> Directory<'a> {
+    pub fn first(bytes: &'a [u8]) -> Option<Self> {
+        let numbers = order(bytes)?;
+        match numbers.u16(2)? {
+            42 => Self::open(numbers, false, u64::from(numbers.u32(4)?)),
+            43 => Self::open(numbers, true, numbers.u64(8)?),
+            _ => None,
+        }
+    }
+
+    pub fn at(bytes: &'a [u8], offset: u64) -> Option<Self> {
+        let numbers = order(bytes)?;
+        Self::open(numbers, numbers.u16(2)? == 43, offset)
+    }
+
+    fn open(numbers: Numbers<'a>, big: bool, offset: u64) -> Option<Self> {
+        let at = usize::try_from(offset).ok()?;
+        let entries = if big { numbers.u64(at)? } else { u64::from(numbers.u16(at)?) };
+        Some(Self { numbers, big, offset, entries })
+    }
+
+    /// Whether it announces more entries than there are bytes.
+    pub fn is_broken(&self) -> bool {
+        self.next_at().is_none_or(|at| at > self.numbers.bytes.len())
+    }
+
+    /// Whether the chain of directories leads back to itself.
+    pub fn loops(&self) -> bool {
+        self.walk().1
+    }
+
+    /// Directories in the chain.
+    pub fn pages(&self) -> usize {
+        self.walk().0
+    }
+
+    pub fn entry(&self, tag: u16) -> Option<Entry> {
+        let (head, size) = if self.big { (8, 20) } else { (2, 12) };
+        let first = usize::try_from(self.offset).ok()?.checked_add(head)?;
+        for index in 0..usize::try_from(self.entries.min(4_096)).ok()? {
+            let at = first.checked_add(index * size)?;
+            if self.numbers.u16(at)? == tag {
+                let count =
+                    if self.big { self.numbers.u64(at + 4)? } else { u64::from(self.numbers.u32(at + 4)?) };
+                return Some(Entry { at, kind: self.numbers.u16(at + 2)?, count });
+            }
+        }
+        None
+    }
+
+    /// The value of an entry that is one number.
+    pub fn number(&self, entry: &Entry) -> Option<u64> {
+        let at = entry.at + if self.big { 12 } else { 8 };
+        match entry.kind {
+            3 => self.numbers.u16(at).map(u64::from),
+            4 | 13 => self.numbers.u32(at).map(u64::from),
+            16 | 18 => self.numbers.u64(at),
+            _ => None,
+        }
+    }
+
+    /// The bytes of an entry that has more than fit into it.
+    pub fn data(&self, entry: &Entry) -> Option<&'a [u8]> {
+        let at = entry.at + if self.big { 12 } else { 8 };
+        let start = if self.big { self.numbers.u64(at)? } else { u64::from(self.numbers.u32(at)?) };
+        let end = start.checked_add(entry.count)?;
+        self.numbers.bytes.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+    }
+
+    fn next_at(&self) -> Option<usize> {
+        let (head, size, next) = if self.big { (8, 20, 8) } else { (2, 12, 4) };
+        let end = self.entries.checked_mul(size)?.checked_add(self.offset)?.checked_add(head + next)?;
+        usize::try_from(end).ok().map(|end| end - next as usize)
+    }
+
+    fn walk(&self) -> (usize, bool) {
+        let (mut seen, mut page) = (HashSet::from([self.offset]), *self);
+        while seen.len() < MAX_PAGES {
+            let next = page.next_at().and_then(|at| {
+                if page.big { page.numbers.u64(at) } else { page.numbers.u32(at).map(u64::from) }
+            });
+            match next {
+                None | Some(0) => return (seen.len(), false),
+                Some(offset) if !seen.insert(offset) => return (seen.len(), true),
+                Some(offset) => match Self::open(page.numbers, page.big, offset) {
+                    Some(directory) => page = directory,
+                    None => return (seen.len() - 1, false),
+                },
+            }
+        }
+        (seen.len(), false)
+    }
+}
+
+fn order(bytes: &[u8]) -> Option<Numbers<'_>> {
+    match bytes.get(..2)? {
+        b"II" => Some(Numbers { bytes, big_endian: false }),
+        b"MM" => Some(Numbers { bytes, big_endian: true }),
+        _ => None,
+    }
+}

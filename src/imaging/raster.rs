@@ -1,0 +1,76 @@
+//! Pixels in memory.
+
+use super::error::Error;
+
+/// The samples of a picture, row by row, channels interleaved.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Samples {
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+}
+
+/// A picture: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; alpha is never premultiplied.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Raster {
+    pub width: u32,
+    pub height: u32,
+    pub channels: u8,
+    pub samples: Samples,
+}
+
+/// The same with 8 bits a sample.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Raster8 {
+    pub width: u32,
+    pub height: u32,
+    pub channels: u8,
+    pub samples: Vec<u8>,
+}
+
+impl Raster {
+    pub fn from_image(image: image::DynamicImage) -> Result<Self, Error> {
+        use image::DynamicImage as D;
+        let (width, height) = (image.width(), image.height());
+        let (channels, samples) = match image {
+            D::ImageLuma8(buffer) => (1, Samples::U8(buffer.into_raw())),
+            D::ImageLumaA8(buffer) => (2, Samples::U8(buffer.into_raw())),
+            D::ImageRgb8(buffer) => (3, Samples::U8(buffer.into_raw())),
+            D::ImageRgba8(buffer) => (4, Samples::U8(buffer.into_raw())),
+            D::ImageLuma16(buffer) => (1, Samples::U16(buffer.into_raw())),
+            D::ImageLumaA16(buffer) => (2, Samples::U16(buffer.into_raw())),
+            D::ImageRgb16(buffer) => (3, Samples::U16(buffer.into_raw())),
+            D::ImageRgba16(buffer) => (4, Samples::U16(buffer.into_raw())),
+            floats => (4, Samples::U16(floats.into_rgba16().into_raw())),
+        };
+        Ok(Self { width, height, channels, samples })
+    }
+
+    /// Grey with alpha becomes RGB with alpha, which every later step knows.
+    pub fn widened(self) -> Self {
+        if self.channels != 2 {
+            return self;
+        }
+        let samples = match self.samples {
+            Samples::U8(grey) => Samples::U8(spread(&grey)),
+            Samples::U16(grey) => Samples::U16(spread(&grey)),
+        };
+        Self { channels: 4, samples, ..self }
+    }
+
+    pub fn into_8_bit(self) -> Raster8 {
+        let samples = match self.samples {
+            Samples::U8(samples) => samples,
+            Samples::U16(samples) => samples.into_iter().map(to_8_bit).collect(),
+        };
+        Raster8 { width: self.width, height: self.height, channels: self.channels, samples }
+    }
+}
+
+fn spread<T: Copy>(grey: &[T]) -> Vec<T> {
+    grey.chunks_exact(2).flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]]).collect()
+}
+
+/// Rounds, so that 0xffff is 0xff and the middle stays the middle.
+pub(super) fn to_8_bit(sample: u16) -> u8 {
+    u8::try_from((u32::from(sample) + 128) / 257).expect("65,535 / 257 is 255")
+}

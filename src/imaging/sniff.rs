@@ -1,0 +1,153 @@
+//! What a file is, by its first bytes. Names and claims are never asked.
+
+use super::error::Error;
+
+/// A format that is decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// JPEG
+    Jpeg,
+    /// PNG
+    Png,
+    /// WebP
+    WebP,
+    /// GIF
+    Gif,
+    /// BMP
+    Bmp,
+    /// TIFF
+    Tiff,
+}
+
+impl Format {
+    /// Media type.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::WebP => "image/webp",
+            Self::Gif => "image/gif",
+            Self::Bmp => "image/bmp",
+            Self::Tiff => "image/tiff",
+        }
+    }
+}
+
+/// First bytes of formats that are known by name, and refused.
+const REFUSED: &[(&[u8], &str)] = &[
+    (b"%PDF", "application/pdf"),
+    (b"8BPS", "image/vnd.adobe.photoshop"),
+    (b"\0\0\x01\0", "image/vnd.microsoft.icon"),
+    (b"\0\0\x02\0", "image/vnd.microsoft.icon"),
+    (b"\xff\x0a", "image/jxl"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "image/jxl"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "image/jp2"),
+    (b"\xff\x4f\xff\x51", "image/jp2"),
+    (b"qoif", "image/qoi"),
+    (b"P1\n", "image/x-portable-anymap"),
+    (b"P2\n", "image/x-portable-anymap"),
+    (b"P3\n", "image/x-portable-anymap"),
+    (b"P4\n", "image/x-portable-anymap"),
+    (b"P5\n", "image/x-portable-anymap"),
+    (b"P6\n", "image/x-portable-anymap"),
+    (b"FUJIFILMCCD-RAW", "image/x-raw"),
+    (b"IIRO", "image/x-raw"),
+    (b"IIU\0", "image/x-raw"),
+    (b"FOVb", "image/x-raw"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
+    (b"%!PS", "application/postscript"),
+    (b"gimp xcf", "image/x-xcf"),
+    (b"#?RADIANCE", "image/vnd.radiance"),
+    (b"v/1\x01", "image/x-exr"),
+    (b"DDS ", "image/vnd.ms-dds"),
+];
+
+/// The format of a file that may be decoded.
+///
+/// # Errors
+///
+/// [`Error::Empty`], [`Error::Unsupported`] for what is known by name, [`Error::NotAnImage`] for the rest.
+pub fn sniff(bytes: &[u8]) -> Result<Format, Error> {
+    let starts = |magic: &[u8]| bytes.starts_with(magic);
+    match bytes {
+        [] => Err(Error::Empty),
+        [0xff, 0xd8, 0xff, ..] => Ok(Format::Jpeg),
+        _ if starts(b"\x89PNG\r\n\x1a\n") => Ok(Format::Png),
+        _ if starts(b"GIF87a") || starts(b"GIF89a") => Ok(Format::Gif),
+        _ if starts(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") => Ok(Format::WebP),
+        _ if starts(b"RIFF") && bytes.get(8..12) == Some(b"AVI ") => {
+            Err(Error::Unsupported("video/x-msvideo"))
+        }
+        _ if bytes.get(4..8) == Some(b"ftyp") => Err(iso_media(bytes)),
+        _ if is_canon_raw(bytes) => Err(Error::Unsupported("image/x-raw")),
+        _ if [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| starts(*magic)) => Ok(Format::Tiff),
+        _ if is_bmp(bytes) => Ok(Format::Bmp),
+        _ => Err(named(bytes)),
+    }
+}
+
+fn named(bytes: &[u8]) -> Error {
+    match REFUSED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        Some((_, name)) => Error::Unsupported(name),
+        None if is_svg(bytes) => Error::Unsupported("image/svg+xml"),
+        None if bytes == b"\xff\xd8" => Error::truncated("two bytes of a jpeg"),
+        None => Error::NotAnImage,
+    }
+}
+
+fn is_canon_raw(bytes: &[u8]) -> bool {
+    bytes.get(8..10) == Some(b"CR") && bytes.starts_with(b"II*\0")
+}
+
+/// Two letters are a weak sign: the size of the header behind them must be one that exists.
+fn is_bmp(bytes: &[u8]) -> bool {
+    const HEADER_SIZES: [u8; 7] = [12, 16, 40, 52, 56, 64, 108];
+    bytes.starts_with(b"BM")
+        && matches!(bytes.get(14..18), Some([size, 0, 0, 0]) if HEADER_SIZES.contains(size) || *size == 124)
+}
+
+/// Files of boxes: pictures and films share the first one, which names its brand.
+fn iso_media(bytes: &[u8]) -> Error {
+    match bytes.get(8..12) {
+        // Pictures whose boxes are broken are still named by their brand.
+        Some(b"avif" | b"avis") if boxes_are_whole(bytes) => Error::Unsupported("image/avif"),
+        Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" | b"heif")
+            if boxes_are_whole(bytes) =>
+        {
+            Error::Unsupported("image/heic")
+        }
+        Some(b"avif" | b"avis" | b"heic" | b"heix" | b"heim" | b"heis" | b"mif1" | b"msf1" | b"heif") => {
+            Error::corrupt("the boxes do not add up")
+        }
+        Some(b"crx ") => Error::Unsupported("image/x-raw"),
+        Some(b"qt  ") => Error::Unsupported("video/quicktime"),
+        _ => Error::Unsupported("video/mp4"),
+    }
+}
+
+/// Whether the file's top-level boxes lie within it and one of them describes a picture.
+fn boxes_are_whole(bytes: &[u8]) -> bool {
+    let (mut rest, mut has_meta) = (bytes, false);
+    while rest.len() >= 8 {
+        let size = u32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]);
+        let size = match (size, rest.get(8..16)) {
+            (0, _) => return has_meta && &rest[4..8] != b"meta",
+            (1, Some(long)) => usize::try_from(u64::from_be_bytes(long.try_into().expect("8 bytes"))).ok(),
+            (size, _) => usize::try_from(size).ok(),
+        };
+        has_meta |= matches!(&rest[4..8], b"meta" | b"moov");
+        match size {
+            Some(size) if size >= 8 && size <= rest.len() => rest = &rest[size..],
+            _ => return false,
+        }
+    }
+    has_meta
+}
+
+/// An `<svg` element near the start, after white space, comments and declarations.
+fn is_svg(bytes: &[u8]) -> bool {
+    let start = &bytes[..bytes.len().min(1024)];
+    let text = start.trim_ascii_start();
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
+    text.first() == Some(&b'<') && text.windows(4).any(|word| word.eq_ignore_ascii_case(b"<svg"))
+}

@@ -1,0 +1,178 @@
+//! Where decoding runs: at most one picture a core, within a memory budget and a deadline.
+//!
+//! The one way to call imaging. Never knows jobs, buckets or queues.
+
+mod budget;
+mod machine;
+mod thread;
+
+use std::{num::NonZero, time::Duration};
+
+use bytes::Bytes;
+use darkroom_jobs::ErrorCode;
+use serde_json::Value;
+
+use crate::{
+    config,
+    imaging::{self, Limits, Normalized, Preset, PresetName, header::Header},
+};
+use budget::{Budget, Reservation};
+use thread::Threads;
+
+/// Why a picture was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is to blame.
+    #[error("the picture was refused")]
+    Imaging(#[from] imaging::error::Error),
+    /// Even the whole budget would not do.
+    #[error("decoding would take {0} bytes of memory, more than there is")]
+    NeverFits(u64),
+    /// There was no memory in time: nobody's fault, the job is put off.
+    #[error("no memory was free in time")]
+    NoMemory,
+    /// The decoder was not done in time.
+    #[error("decoding took longer than {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// The decoder panicked.
+    #[error("the decoder crashed")]
+    Crashed,
+}
+
+impl Error {
+    /// The word for receipts and metrics.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Imaging(error) => error.code(),
+            Self::NeverFits(_) => ErrorCode::ImageTooComplex,
+            Self::NoMemory => ErrorCode::DecodeOutOfMemory,
+            Self::Timeout(_) => ErrorCode::DecodeTimeout,
+            Self::Crashed => ErrorCode::DecodeCrashed,
+        }
+    }
+
+    /// Facts for the receipt.
+    pub fn detail(&self) -> Option<Value> {
+        match self {
+            Self::Imaging(error) => error.detail(),
+            _ => None,
+        }
+    }
+}
+
+/// Who goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// A person waits.
+    Upload,
+    /// Nobody waits; every fourth permit all the same.
+    Ingest,
+}
+
+impl Priority {
+    const fn other(self) -> Self {
+        match self {
+            Self::Upload => Self::Ingest,
+            Self::Ingest => Self::Upload,
+        }
+    }
+}
+
+/// A picture that was made, and the time it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Photo {
+    /// The picture.
+    pub normalized: Normalized,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// Where the time of one picture went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Bytes to pixels.
+    pub decode: Duration,
+    /// Size, color, orientation.
+    pub process: Duration,
+    /// Pixels to JPEG.
+    pub encode: Duration,
+}
+
+/// Makes pictures. Cloning shares the memory budget and the cores.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    user_photo: Preset,
+    product: Preset,
+    limits: Limits,
+    deadline: Duration,
+    memory_wait: Duration,
+    budget: Budget,
+    threads: Threads,
+}
+
+impl Sandbox {
+    /// A sandbox with as many places as there are cores.
+    pub fn new(settings: &config::Imaging) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            user_photo: settings.preset_user_photo,
+            product: settings.preset_product,
+            limits: settings.limits(),
+            deadline: settings.decode_timeout,
+            memory_wait: settings.memory_wait,
+            budget: Budget::new(machine::bytes(settings.image_memory), cores),
+            threads: Threads::new(settings.decode_timeout),
+        }
+    }
+
+    /// Makes a clean JPEG of an original. `on_wait` hears `true` when the picture starts to wait for its turn and `false`
+    /// when it has it: a job's clock stands still meanwhile. Dropping the future gives up; memory and core are free
+    /// again when the decoder has really ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Imaging`] and [`Error::NeverFits`]: asking again will not help. [`Error::NoMemory`]: ask later.
+    /// [`Error::Timeout`] and [`Error::Crashed`]: may help once.
+    pub async fn normalize(
+        &self,
+        original: Bytes,
+        preset: PresetName,
+        priority: Priority,
+        on_wait: impl Fn(bool) + Send,
+    ) -> Result<Photo, Error> {
+        let preset = match preset {
+            PresetName::UserPhoto => self.user_photo,
+            PresetName::Product => self.product,
+        };
+        let header = Header::read(&original, &self.limits)?;
+        let reservation = self.reserve(header.peak_bytes(&preset), priority, on_wait).await?;
+
+        let made = self.threads.run(original, preset, self.limits.clone(), reservation);
+        tokio::time::timeout(self.deadline, made).await.map_err(|_| Error::Timeout(self.deadline))?
+    }
+
+    /// How long the slowest decoder has overrun its deadline, if one has. A thread cannot be stopped: a process that has
+    /// lost some for good is better started anew.
+    pub fn stuck(&self) -> Option<Duration> {
+        self.threads.stuck()
+    }
+
+    async fn reserve(
+        &self,
+        bytes: u64,
+        priority: Priority,
+        on_wait: impl Fn(bool) + Send,
+    ) -> Result<Reservation, Error> {
+        if !self.budget.fits(bytes) {
+            return Err(Error::NeverFits(bytes));
+        }
+        let mut granted = self.budget.reserve(bytes, priority);
+        if let Ok(reservation) = granted.try_recv() {
+            return Ok(reservation);
+        }
+        on_wait(true);
+        let answer = tokio::time::timeout(self.memory_wait, granted).await;
+        on_wait(false);
+        answer.map_err(|_| Error::NoMemory)?.map_err(|_| Error::NoMemory)
+    }
+}

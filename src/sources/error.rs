@@ -1,0 +1,69 @@
+//! Why an original could not be had.
+
+use std::time::Duration;
+
+use darkroom_jobs::ErrorCode;
+
+use crate::storage::error::Error as StorageError;
+
+/// Why an original could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing is staged under the key.
+    #[error("there is no object under the staged key")]
+    Missing(#[source] StorageError),
+    /// Something else is staged than the job describes.
+    #[error("the staged original has another {0} than the job gives")]
+    Changed(&'static str),
+    /// The content is not what the job describes.
+    #[error("the staged original has the sha-256 {actual}, not {expected}")]
+    ChecksumMismatch {
+        /// As the job gives it.
+        expected: String,
+        /// Of what is there.
+        actual: String,
+    },
+    /// No bytes.
+    #[error("the original is empty")]
+    Empty,
+    /// More than 32 MiB.
+    #[error("the original has more than 32 MiB")]
+    TooLarge,
+    /// More than 256 KiB in a job.
+    #[error("the inline original has more than 256 KiB")]
+    InlineTooLarge,
+    /// Not the standard alphabet.
+    #[error("the inline original is not base64")]
+    Base64Invalid(#[source] base64::DecodeError),
+    /// URLs are not fetched from yet.
+    #[error("originals are not fetched from URLs by this release: stage the file, or send it inline")]
+    HostBlocked,
+    /// The bucket did not do what we asked.
+    #[error("could not read the staged original")]
+    Storage(#[source] StorageError),
+}
+
+impl Error {
+    /// The word for receipts and alerts.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Missing(_) => ErrorCode::SourceMissing,
+            Self::Changed(_) => ErrorCode::SourceChanged,
+            Self::ChecksumMismatch { .. } => ErrorCode::SourceChecksumMismatch,
+            Self::Empty => ErrorCode::SourceEmpty,
+            Self::TooLarge => ErrorCode::SourceTooLarge,
+            Self::InlineTooLarge => ErrorCode::SourceInlineTooLarge,
+            Self::Base64Invalid(_) => ErrorCode::SourceBase64Invalid,
+            Self::HostBlocked => ErrorCode::HostBlocked,
+            Self::Storage(error) => error.code(),
+        }
+    }
+
+    /// How long the other side asked us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Storage(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}

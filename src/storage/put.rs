@@ -1,0 +1,235 @@
+//! Writing objects: once, and checked.
+
+use aws_sdk_s3::{
+    operation::put_object::PutObjectOutput,
+    primitives::ByteStream,
+    types::{ChecksumAlgorithm, ObjectCannedAcl, ServerSideEncryption},
+};
+use bytes::Bytes;
+use darkroom_jobs::{JobId, ObjectKey};
+use md5::{Digest, Md5};
+use tracing::debug;
+
+use super::{
+    Place, Storage,
+    error::{Error, ErrorKind},
+    get::{ObjectHead, hex, is_opaque},
+};
+use crate::config::{Checksum, Switch};
+
+/// `Cache-Control` of product images.
+pub const CACHE_PUBLIC: &str = "public, max-age=31536000, immutable";
+
+/// `Cache-Control` of users' photos.
+pub const CACHE_PRIVATE: &str = "private, max-age=86400";
+
+/// What is stored with an object.
+#[derive(Clone, Debug, Default)]
+pub struct ObjectAttributes {
+    /// Media type.
+    pub content_type: Option<String>,
+    /// `Cache-Control` of answers.
+    pub cache_control: Option<String>,
+    /// The job that made it.
+    pub job_id: Option<JobId>,
+    /// When that job was enqueued, Redis ms.
+    pub enqueued_ms: Option<u64>,
+    /// SHA-256 of the original, in hex.
+    pub source_sha256: Option<String>,
+    /// Version of what turned the original into this object.
+    pub pipeline: Option<String>,
+}
+
+/// The object that is there now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredObject {
+    /// ETag, quoted as S3 gave it.
+    pub etag: Option<String>,
+    /// Bytes.
+    pub size: u64,
+    /// An earlier delivery, or another job with the same original, had stored it: nothing was written.
+    pub already_there: bool,
+    /// Whether its content is known to be what was given. `false` only with `already_there`.
+    pub same_bytes: bool,
+}
+
+const JOB: &str = "darkroom-job";
+const ENQUEUED_MS: &str = "darkroom-enqueued-ms";
+const SOURCE_SHA256: &str = "darkroom-source-sha256";
+const PIPELINE: &str = "darkroom-pipeline";
+
+impl ObjectHead {
+    /// The job that stored the object.
+    pub fn job_id(&self) -> Option<&str> {
+        self.metadata.get(JOB).map(String::as_str)
+    }
+
+    /// When the job that stored the object was enqueued, Redis ms.
+    pub fn enqueued_ms(&self) -> Option<u64> {
+        self.metadata.get(ENQUEUED_MS)?.parse().ok()
+    }
+
+    fn is_of(&self, attributes: &ObjectAttributes) -> bool {
+        let same = |name: &str, ours: Option<&str>| {
+            ours.is_some() && self.metadata.get(name).map(String::as_str) == ours
+        };
+        same(JOB, attributes.job_id.as_ref().map(JobId::as_str))
+            || same(SOURCE_SHA256, attributes.source_sha256.as_deref())
+    }
+
+    fn holds(&self, body: &[u8]) -> bool {
+        let md5 = self.etag.as_deref().filter(|_| !self.opaque_etag).and_then(md5_of_etag);
+        self.size == body.len() as u64 && md5.is_some_and(|md5| md5 == hex(&Md5::digest(body)))
+    }
+}
+
+impl Storage {
+    /// Stores an object, over whatever is there.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::VerifyFailed`]: the server's ETag is not the MD5 of what was sent.
+    /// * [`ErrorKind::Unavailable`], [`ErrorKind::Throttled`]: after the client's own retries.
+    pub async fn upload(
+        &self,
+        key: &ObjectKey,
+        body: Bytes,
+        attributes: &ObjectAttributes,
+    ) -> Result<StoredObject, Error> {
+        self.put(&self.place(key), body, attributes, false).await
+    }
+
+    /// Stores an object unless there is one. One of the same job or the same original is a success, and is described
+    /// in its place.
+    ///
+    /// # Errors
+    ///
+    /// * [`ErrorKind::Conflict`]: another picture is there, and stays.
+    /// * Those of [`upload`](Self::upload).
+    pub async fn put_once(
+        &self,
+        key: &ObjectKey,
+        body: Bytes,
+        attributes: &ObjectAttributes,
+    ) -> Result<StoredObject, Error> {
+        let conditional = self.honours_conditions().await;
+        if !conditional && let Some(there) = self.head(key).await? {
+            return accept(&there, &body, attributes);
+        }
+
+        match self.put(&self.place(key), body.clone(), attributes, conditional).await {
+            Err(error) if error.kind() == ErrorKind::Changed => match self.head(key).await? {
+                Some(there) => accept(&there, &body, attributes),
+                None => Err(Error::because(ErrorKind::Unavailable, "PutObject", error)),
+            },
+            outcome => outcome,
+        }
+    }
+
+    async fn put(
+        &self,
+        place: &Place,
+        body: Bytes,
+        attributes: &ObjectAttributes,
+        once: bool,
+    ) -> Result<StoredObject, Error> {
+        let size = body.len() as u64;
+        let md5 = Md5::digest(&body);
+        let answer = self.send(place, body, attributes, once).await?;
+
+        let opaque = is_opaque(answer.server_side_encryption(), answer.sse_customer_algorithm());
+        let kept = answer.e_tag().filter(|_| !opaque).and_then(md5_of_etag);
+        if kept.is_some_and(|kept| kept != hex(&md5)) {
+            return Err(Error::new(ErrorKind::VerifyFailed, "PutObject"));
+        }
+        Ok(StoredObject { etag: answer.e_tag, size, already_there: false, same_bytes: true })
+    }
+
+    async fn send(
+        &self,
+        place: &Place,
+        body: Bytes,
+        attributes: &ObjectAttributes,
+        once: bool,
+    ) -> Result<PutObjectOutput, Error> {
+        let config = &self.config;
+        let checksum = match config.s3_checksum {
+            Checksum::WhenRequired => None,
+            Checksum::Crc32 => Some(ChecksumAlgorithm::Crc32),
+            Checksum::Sha256 => Some(ChecksumAlgorithm::Sha256),
+        };
+        let job = attributes.job_id.as_ref().map(ToString::to_string);
+        let enqueued = attributes.enqueued_ms.map(|ms| ms.to_string());
+        let metadata = [
+            (JOB, job),
+            (ENQUEUED_MS, enqueued),
+            (SOURCE_SHA256, attributes.source_sha256.clone()),
+            (PIPELINE, attributes.pipeline.clone()),
+        ];
+        let metadata = metadata.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+
+        let request = self.client.put_object().bucket(&place.bucket).key(&place.name);
+        let request = request
+            .set_content_type(attributes.content_type.clone())
+            .set_cache_control(attributes.cache_control.clone())
+            .set_metadata(Some(metadata.collect()))
+            .set_checksum_algorithm(checksum)
+            .set_server_side_encryption(config.s3_sse.as_deref().map(ServerSideEncryption::from))
+            .set_ssekms_key_id(config.s3_kms_key_id.clone())
+            .set_acl(config.s3_acl.as_deref().map(ObjectCannedAcl::from))
+            .set_if_none_match(once.then(|| "*".to_owned()))
+            .body(ByteStream::from(body));
+        request.send().await.map_err(|error| Error::of("PutObject", error))
+    }
+
+    /// Whether the bucket honours `If-None-Match: *`; asked once, and again while it could not be told.
+    async fn honours_conditions(&self) -> bool {
+        match self.config.s3_conditional_writes {
+            Switch::On => true,
+            Switch::Off => false,
+            Switch::Auto => match self.conditional.get_or_try_init(|| self.ask_for_conditions()).await {
+                Ok(honoured) => *honoured,
+                Err(error) => {
+                    debug!(%error, "conditional writes could not be probed");
+                    false
+                }
+            },
+        }
+    }
+
+    /// Writes a canary twice. The bucket itself is asked: Ceph ignores the condition where versioning is on.
+    async fn ask_for_conditions(&self) -> Result<bool, Error> {
+        let place = self.place_of(&format!("_darkroom/conditional/{}", JobId::generate()));
+        let (canary, plain) = (Bytes::from_static(b"?"), ObjectAttributes::default());
+
+        let first = self.send(&place, canary.clone(), &plain, true).await?;
+        let second = self.send(&place, canary, &plain, true).await;
+
+        self.remove_version(&place, first.version_id()).await?;
+        match second {
+            Err(error) if error.kind() == ErrorKind::Changed => Ok(true),
+            Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
+            other => {
+                let version = other.as_ref().ok().and_then(PutObjectOutput::version_id);
+                self.remove_version(&place, version).await?;
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn accept(there: &ObjectHead, body: &[u8], attributes: &ObjectAttributes) -> Result<StoredObject, Error> {
+    if there.is_of(attributes) {
+        let (etag, size) = (there.etag.clone(), there.size);
+        Ok(StoredObject { etag, size, already_there: true, same_bytes: there.holds(body) })
+    } else {
+        Err(Error::new(ErrorKind::Conflict, "PutObject"))
+    }
+}
+
+/// The MD5 that an ETag is: 32 hex digits. That of a multipart upload is none.
+fn md5_of_etag(etag: &str) -> Option<String> {
+    let digits = etag.trim_matches('"');
+    let is_md5 = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    is_md5.then(|| digits.to_ascii_lowercase())
+}

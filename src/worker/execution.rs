@@ -1,0 +1,207 @@
+//! One delivery from its claim to its settlement: decoded, judged, run under a time-out, settled, tidied up.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use apalis_core::error::BoxDynError;
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinError, JoinSet},
+};
+use tracing::{Instrument as _, debug, error, info, info_span, warn};
+
+use super::{
+    backend::Parcel,
+    outcome::{Failure, Outcome},
+    registry::{AnyJob, Envelope},
+};
+use crate::{
+    handlers::{
+        context::{Context, Learnt, Tools},
+        error::JobError,
+        report::Report,
+    },
+    queue::{
+        consumer::Handle,
+        delivery::{ClaimedJob, Delivery, MAX_CRASHES},
+        lease::Lease,
+        settle::{Settled, Settlement},
+    },
+};
+
+/// The deliveries that are being executed, each in a task of ours. Clones share them.
+#[derive(Clone)]
+pub struct Running {
+    tools: Tools,
+    queue: Handle,
+    tasks: Arc<Mutex<Vec<AbortHandle>>>,
+    /// How many there are.
+    count: watch::Sender<usize>,
+}
+
+impl Running {
+    pub fn new(tools: Tools, queue: Handle) -> Self {
+        Self { tools, queue, tasks: Arc::default(), count: watch::channel(0).0 }
+    }
+
+    /// Executes a delivery in a task of its own and waits for it. Never fails: what happens to the job is settled.
+    pub async fn start(&self, parcel: Parcel) -> Result<(), BoxDynError> {
+        let Some(delivery) = parcel.open() else { return Ok(()) };
+        let (tools, queue, counted) = (self.tools.clone(), self.queue.clone(), Counted::new(&self.count));
+        let task = tokio::spawn(async move {
+            execute(&tools, &queue, delivery).await;
+            drop(counted);
+        });
+        {
+            let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            tasks.retain(|task| !task.is_finished());
+            tasks.push(task.abort_handle());
+        }
+        if let Err(died) = task.await
+            && died.is_panic()
+        {
+            error!(error = %died, "a delivery was not settled; its job was handed back");
+        }
+        Ok(())
+    }
+
+    /// Returns when nothing is being executed.
+    pub async fn finished(&self) {
+        // The sender is ours: waiting cannot fail.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Ends all executions; their leases are dropped, and so their jobs handed back.
+    pub fn abort(&self) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(|task| task.abort());
+    }
+}
+
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+async fn execute(tools: &Tools, queue: &Handle, Delivery { lease, job }: Delivery) {
+    let span = info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts + 1);
+    async {
+        let learnt = Arc::<Mutex<Learnt>>::default();
+        let decoded = judge(&job);
+        let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
+        let result = match (decoded, expired(&envelope, &job)) {
+            (Err(failure), _) => Err(failure),
+            (Ok(_), true) => Err(Failure::Expired),
+            (Ok(decoded), false) => run(tools, &lease, &job, decoded, Arc::clone(&learnt)).await,
+        };
+        let learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let outcome = Outcome { job: &job, envelope: &envelope, learnt, settings: &tools.settings };
+        let Some(settlement) = outcome.settlement(result) else {
+            return info!("delivery given up: the job is another worker's by now");
+        };
+        settle(tools, queue, lease, &job, &envelope, settlement).await;
+    }
+    .instrument(span)
+    .await;
+}
+
+/// The job, unless what was claimed is none.
+fn judge(job: &ClaimedJob) -> Result<AnyJob, Failure> {
+    use darkroom_jobs::{DecodeError, ErrorCode, MAX_PAYLOAD_BYTES};
+    let malformed = |message: String| DecodeError { code: ErrorCode::JobMalformed, message };
+    if job.crashes >= MAX_CRASHES {
+        return Err(Failure::Poison);
+    }
+    if !job.id_is_valid {
+        let message = "a job id is 1 to 64 letters, digits, `_` or `-`".into();
+        return Err(Failure::Undecodable(DecodeError { code: ErrorCode::IdInvalid, message }));
+    }
+    if job.run_at_out_of_range {
+        let message = "it is scheduled more than 30 days ahead; scores are unix seconds, not milliseconds".into();
+        return Err(Failure::Undecodable(malformed(message)));
+    }
+    if job.payload_bytes > MAX_PAYLOAD_BYTES {
+        let message = format!("the payload has {} bytes, at most {MAX_PAYLOAD_BYTES} are allowed", job.payload_bytes);
+        return Err(Failure::Undecodable(malformed(message)));
+    }
+    AnyJob::decode(job.kind, &job.payload).map_err(Failure::Undecodable)
+}
+
+fn expired(envelope: &Envelope, job: &ClaimedJob) -> bool {
+    envelope.expires_at.is_some_and(|at| at <= job.claimed_at)
+}
+
+/// Runs the handler in a task of its own, until it ends, its time is over, or the job is not ours any more.
+async fn run(
+    tools: &Tools,
+    lease: &Lease,
+    job: &ClaimedJob,
+    decoded: AnyJob,
+    learnt: Arc<Mutex<Learnt>>,
+) -> Result<Report, Failure> {
+    let ctx = Context::new(tools, job, lease.key().clone(), lease.clock().clone(), learnt);
+    let mut handler = JoinSet::new();
+    handler.spawn(async move { decoded.run(&ctx).await }.in_current_span());
+    let ended = tokio::select! {
+        ended = handler.join_next() => ended.expect("the handler was just spawned"),
+        () = lease.clock().expired() => return Err(Failure::TimedOut),
+        () = lease.lost() => return Err(Failure::Job(JobError::LeaseLost)),
+    };
+    match ended {
+        Ok(result) => result.map_err(Failure::Job),
+        Err(died) => Err(Failure::Panicked(panic_message(died))),
+    }
+}
+
+fn panic_message(died: JoinError) -> String {
+    let Ok(panic) = died.try_into_panic() else { return "the handler was aborted".into() };
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+/// Writes the settlement, removes the staged original when no retry can follow, and says how it went.
+async fn settle(
+    tools: &Tools,
+    queue: &Handle,
+    lease: Lease,
+    job: &ClaimedJob,
+    envelope: &Envelope,
+    settlement: Settlement,
+) {
+    let receipt = settlement.receipt().clone();
+    let spent = matches!(settlement, Settlement::Done { .. });
+    if queue.settle(lease, settlement).await == Settled::Lost {
+        return info!("settlement not written: the job is another worker's by now");
+    }
+    if spent && let Some(source) = &envelope.source {
+        let removing = tools.sources.remove(source);
+        match tokio::time::timeout(Duration::from_secs(10), removing).await {
+            Ok(Ok(())) => debug!("staged original removed"),
+            Ok(Err(error)) => warn!(error = %error, "staged original not removed; its lifecycle rule will"),
+            Err(_) => warn!("staged original not removed in time; its lifecycle rule will"),
+        }
+    }
+    let running_ms = crate::handlers::context::elapsed_ms(job.received);
+    info!(
+        outcome = receipt.status.as_str(),
+        error.code = receipt.error.as_ref().map(|error| error.code.as_str()),
+        error = receipt.error.as_ref().map(|error| error.message.as_str()),
+        object.key = receipt.object.as_ref().map(|object| object.key.as_str()),
+        size_bytes = receipt.object.as_ref().map(|object| object.size),
+        deliveries = receipt.deliveries,
+        waiting_ms = receipt.timings_ms.queue,
+        duration_ms = running_ms,
+        "job settled"
+    );
+}

@@ -1,0 +1,199 @@
+//! How jobs are run: claimed deliveries through apalis to handlers, under a time-out, to one settlement each.
+//!
+//! Never knows what a job does.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
+use darkroom_jobs::Kind;
+use tracing::{error, info, warn};
+
+use crate::{
+    config,
+    handlers::context::Tools,
+    queue::{
+        boot,
+        consumer::{Consumer, StartError},
+        connection,
+        tombstone::Tombstones,
+    },
+    sandbox::Sandbox,
+    sources::Sources,
+    storage::Storage,
+};
+
+mod backend;
+mod execution;
+mod outcome;
+mod registry;
+mod retry;
+
+/// What a worker is made of.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where jobs are.
+    pub redis: config::Redis,
+    /// Where pictures are kept.
+    pub s3: config::S3,
+    /// How jobs are run.
+    pub worker: config::Worker,
+    /// What pictures may be, and become.
+    pub imaging: config::Imaging,
+}
+
+/// Why a worker ended other than by a signal.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// A setting, or a Redis that waiting does not mend.
+    #[error(transparent)]
+    Refused(#[from] boot::Refusal),
+    /// A setting of S3.
+    #[error("the settings of S3 cannot be used")]
+    Storage(#[from] crate::storage::error::Error),
+    /// The queue did not start.
+    #[error("the queue did not start")]
+    Queue(#[from] StartError),
+    /// A connection could not be set up.
+    #[error("the settings of redis cannot be used")]
+    Redis(#[from] redis::RedisError),
+    /// The runtime ended by itself: nobody works any more.
+    #[error("the worker died: {0}")]
+    Died(String),
+    /// A decoder does not come back; only a new process gets its thread back.
+    #[error("a decoder did not come back after its time was over")]
+    Stuck,
+}
+
+impl Fatal {
+    /// The process' exit code: 70 died inside, 75 restart me, 78 configuration.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(_) | Self::Storage(_) | Self::Redis(_) | Self::Queue(_) => 78,
+            Self::Died(_) => 70,
+            Self::Stuck => 75,
+        }
+    }
+}
+
+/// Runs until `signal`, then gives running jobs time to finish and hands the others back. When `signal` resolves, its
+/// value is awaited too: a second signal, which hands back at once.
+///
+/// # Errors
+///
+/// What ends a worker by itself: see [`Fatal::exit_code`].
+pub async fn run<S, T>(settings: Settings, signal: S) -> Result<(), Fatal>
+where
+    S: Future<Output = T> + Send + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    boot::ready(&settings.redis).await?;
+    let tools = tools(&settings).await?;
+    let slots = slots(&settings.worker);
+    let (consumer, mut deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
+    let consumer = Arc::new(consumer);
+    let running = execution::Running::new(tools.clone(), consumer.handle());
+
+    let mut monitor = Monitor::new().shutdown_timeout(Duration::from_millis(100));
+    for (kind, slots) in slots {
+        let backend = backend::Receiver::new(deliveries.remove(&kind).expect("a queue was started for each kind"));
+        let service = running.clone();
+        let backend = std::sync::Mutex::new(Some(backend));
+        monitor = monitor.register(move |_| {
+            let backend = backend.lock().expect("nobody panics with it").take();
+            let service = service.clone();
+            WorkerBuilder::new(kind.as_str())
+                .backend(backend.unwrap_or_else(backend::Receiver::exhausted))
+                .concurrency(slots)
+                .build(move |delivery: backend::Parcel| {
+                    let service = service.clone();
+                    async move { service.start(delivery).await }
+                })
+        });
+        info!(job.kind = %kind, slots, "queue served");
+    }
+
+    let (told, mut second) = tokio::sync::oneshot::channel();
+    let stopping = Arc::clone(&consumer);
+    let signal = async move {
+        let second = signal.await;
+        stopping.stop();
+        info!(leases = stopping.leases().len(), "stopping");
+        let _ = told.send(second);
+        Ok(())
+    };
+    let ended = tokio::select! {
+        ended = monitor.run_with_signal(signal) => ended.map_err(|error| error.to_string()),
+        () = watch_decoders(&tools.sandbox) => {
+            error!("a decoder did not come back; ending so that a supervisor starts anew");
+            consumer.stop();
+            running.abort();
+            hand_back(consumer, running).await;
+            return Err(Fatal::Stuck);
+        }
+    };
+    // The monitor also says Ok when its workers have died: only the signal makes it true.
+    let verdict = match (ended, second.try_recv()) {
+        (Ok(()), Ok(second)) => {
+            tokio::select! {
+                () = running.finished() => {}
+                () = tokio::time::sleep(settings.worker.shutdown) => warn!("jobs handed back that did not finish in time"),
+                () = second => warn!("jobs handed back on a second signal"),
+            }
+            Ok(())
+        }
+        (Ok(()), Err(_)) => Err(Fatal::Died("all queues ended without a signal".into())),
+        (Err(error), _) => Err(Fatal::Died(error)),
+    };
+    consumer.stop();
+    running.abort();
+    hand_back(consumer, running).await;
+    verdict
+}
+
+async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
+    let storage = Storage::new(&settings.s3).await?;
+    let redis = connection::managed(&connection::client(&settings.redis)?)?;
+    let tombstones = Tombstones::new(redis, settings.redis.namespace.clone(), settings.worker.tombstone);
+    Ok(Tools {
+        sources: Sources::new(storage.clone()),
+        sandbox: Sandbox::new(&settings.imaging),
+        storage,
+        tombstones,
+        settings: Arc::new(settings.worker.clone()),
+    })
+}
+
+/// Jobs in work at once, for each queue that is served.
+fn slots(settings: &config::Worker) -> Vec<(Kind, usize)> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let or_cores = |setting: Option<u32>| setting.map_or(2 * cores, |slots| slots as usize);
+    let mut kinds = settings.queues.clone();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let slots = |kind| match kind {
+        Kind::Upload => or_cores(settings.concurrency_upload),
+        Kind::Ingest => settings.concurrency_ingest as usize,
+        Kind::Delete => or_cores(settings.concurrency_delete),
+        Kind::BucketHealth => 1,
+    };
+    kinds.into_iter().map(|kind| (kind, slots(kind))).collect()
+}
+
+/// Returns when a decoder has overrun its time by 10 s.
+async fn watch_decoders(sandbox: &Sandbox) {
+    while sandbox.stuck().is_none_or(|overrun| overrun < Duration::from_secs(10)) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Writes what was settled and gives back what was not, within the 8 s that a supervisor leaves.
+async fn hand_back(consumer: Arc<Consumer>, running: execution::Running) {
+    drop(running);
+    let Ok(consumer) = Arc::try_unwrap(consumer) else {
+        return error!("the queue is still in use; its leases run out by themselves");
+    };
+    if !consumer.flush(Duration::from_secs(7)).await {
+        warn!("redis did not answer in time; leases that are left run out by themselves");
+    }
+    info!("stopped");
+}

@@ -1,0 +1,165 @@
+//! From a verdict to what is written: when a job comes again, and when it is given up.
+
+use std::time::Duration;
+
+use darkroom_jobs::Timestamp;
+
+use crate::{config, handlers::error::Verdict, queue::delivery::ClaimedJob};
+
+/// Longest that the other side can make a job wait.
+const MAX_THROTTLE: Duration = Duration::from_secs(6 * 60 * 60);
+/// How long after the first delivery throttling is not counted.
+const THROTTLE_HORIZON: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a job may be deferred in all.
+const DEFER_HORIZON: Duration = Duration::from_secs(72 * 60 * 60);
+/// Pause before a payload of a newer version is tried again.
+pub const VERSION_STEP: Duration = Duration::from_secs(60);
+
+/// What becomes of a job that did not succeed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// Again, after a pause.
+    Again {
+        after: Duration,
+        /// Whether the attempt counts.
+        counted: bool,
+        note: Option<String>,
+        deferred: bool,
+    },
+    /// Never again by itself.
+    Dead,
+}
+
+/// Attempts that may fail like this: the job's own maximum, capped by what the failure allows.
+pub fn max_attempts(job: &ClaimedJob, tries: Option<u32>) -> u32 {
+    let own = job.max_attempts.unwrap_or(job.kind.max_attempts()).max(1);
+    tries.map_or(own, |tries| tries.min(own))
+}
+
+/// The fate of a job whose delivery failed; superseded and lost ones have none.
+pub fn fate(verdict: &Verdict, job: &ClaimedJob, settings: &config::Worker) -> Fate {
+    let counted = |tries| {
+        let attempt = job.attempts + 1;
+        if attempt >= max_attempts(job, tries) {
+            return Fate::Dead;
+        }
+        let after = backoff(attempt, settings).mul_f64(0.8 + 0.4 * fastrand::f64());
+        Fate::Again { after, counted: true, note: None, deferred: false }
+    };
+    match verdict {
+        Verdict::Permanent | Verdict::Superseded | Verdict::Lost => Fate::Dead,
+        Verdict::Retry { tries } => counted(*tries),
+        Verdict::Throttled { .. } if since(job.first_at, job) > THROTTLE_HORIZON => counted(None),
+        Verdict::Throttled { after } => {
+            let after = (*after).min(MAX_THROTTLE);
+            Fate::Again { after, counted: false, note: None, deferred: false }
+        }
+        Verdict::Deferred { limited: true, .. }
+            if job.deferred_at.is_some_and(|at| since(at, job) > DEFER_HORIZON) =>
+        {
+            counted(None)
+        }
+        Verdict::Deferred { after, note, .. } => {
+            Fate::Again { after: *after, counted: false, note: note.clone(), deferred: true }
+        }
+    }
+}
+
+/// `min(max, base · 2^(n-1))`, before jitter.
+fn backoff(attempt: u32, settings: &config::Worker) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(31);
+    settings.retry_base.saturating_mul(1 << doublings).min(settings.retry_max)
+}
+
+fn since(then: Timestamp, job: &ClaimedJob) -> Duration {
+    Duration::from_millis(job.now().unix_ms().saturating_sub(then.unix_ms()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use clap::Parser;
+    use darkroom_jobs::{JobId, Kind};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        worker: config::Worker,
+    }
+
+    fn settings() -> config::Worker {
+        Defaults::parse_from(["darkroom"]).worker
+    }
+
+    fn job(attempts: u32, max_attempts: Option<u32>, age: Duration) -> ClaimedJob {
+        let now = Timestamp::from_unix_ms(1_800_000_000_000);
+        let then = Timestamp::from_unix_ms(now.unix_ms() - age.as_millis() as u64);
+        ClaimedJob {
+            kind: Kind::Upload,
+            id: JobId::generate(),
+            payload: Vec::new(),
+            payload_bytes: 0,
+            attempts,
+            max_attempts,
+            deliveries: attempts + 1,
+            crashes: 0,
+            enqueued_at: then,
+            ready_at: then,
+            first_at: then,
+            deferred_at: Some(then),
+            claimed_at: now,
+            received: Instant::now(),
+            note: None,
+            run_at_out_of_range: false,
+            id_is_valid: true,
+        }
+    }
+
+    #[test]
+    fn a_transient_failure_waits_twice_as_long_each_time_and_ends_with_the_attempts() {
+        let retry = Verdict::Retry { tries: None };
+
+        for (attempts, seconds) in [(0, 5.0), (1, 10.0), (4, 80.0), (15, 14_400.0)] {
+            let Fate::Again { after, counted: true, .. } = fate(&retry, &job(attempts, None, Duration::ZERO), &settings())
+            else {
+                panic!("attempt {attempts} was not repeated")
+            };
+            assert!((0.8..=1.2).contains(&(after.as_secs_f64() / seconds)), "attempt {attempts}: {after:?}");
+        }
+        assert_eq!(fate(&retry, &job(17, None, Duration::ZERO), &settings()), Fate::Dead);
+    }
+
+    #[test]
+    fn a_conditional_failure_ends_with_its_own_tries_or_the_jobs() {
+        let twice = Verdict::Retry { tries: Some(2) };
+
+        assert!(matches!(fate(&twice, &job(0, None, Duration::ZERO), &settings()), Fate::Again { .. }));
+        assert_eq!(fate(&twice, &job(1, None, Duration::ZERO), &settings()), Fate::Dead);
+        assert_eq!(fate(&twice, &job(0, Some(1), Duration::ZERO), &settings()), Fate::Dead);
+        assert_eq!(fate(&twice, &job(0, Some(0), Duration::ZERO), &settings()), Fate::Dead);
+    }
+
+    #[test]
+    fn throttling_is_not_counted_for_a_day_and_never_waits_longer_than_six_hours() {
+        let throttled = Verdict::Throttled { after: Duration::from_secs(999_999_999) };
+
+        let young = fate(&throttled, &job(3, None, Duration::from_secs(60)), &settings());
+        let old = fate(&throttled, &job(3, None, Duration::from_secs(90_000)), &settings());
+
+        assert_eq!(young, Fate::Again { after: MAX_THROTTLE, counted: false, note: None, deferred: false });
+        assert!(matches!(old, Fate::Again { counted: true, .. }));
+    }
+
+    #[test]
+    fn a_deferred_job_is_not_counted_for_three_days() {
+        let deferred = |limited| Verdict::Deferred { after: Duration::from_secs(9), note: Some("n".into()), limited };
+        let old = job(0, None, Duration::from_secs(4 * 86_400));
+
+        assert!(matches!(fate(&deferred(true), &job(0, None, Duration::ZERO), &settings()), Fate::Again { counted: false, deferred: true, .. }));
+        assert!(matches!(fate(&deferred(true), &old, &settings()), Fate::Again { counted: true, .. }));
+        assert!(matches!(fate(&deferred(false), &old, &settings()), Fate::Again { counted: false, .. }));
+    }
+}
