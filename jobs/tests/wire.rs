@@ -1,0 +1,148 @@
+//! Every released shape still decodes: fixtures are added, never edited.
+
+use std::{fs, path::Path};
+
+use darkroom_jobs::{
+    Blame, BucketHealth, Class, Delete, ErrorCode, Ingest, Job, Kind, Payload, Receipt, Upload,
+};
+use serde_json::Value;
+
+fn fixtures() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire");
+    let read = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap())
+    };
+    fs::read_dir(folder).unwrap().map(read).collect()
+}
+
+/// Decodes and encodes again.
+fn through<J: Job>(json: &str) -> Value {
+    serde_json::to_value(Payload::<J>::decode(json.as_bytes()).unwrap()).unwrap()
+}
+
+fn code_of<J: Job>(json: &str) -> ErrorCode {
+    Payload::<J>::decode(json.as_bytes()).unwrap_err().code
+}
+
+#[test]
+fn every_released_shape_decodes_and_encodes_to_the_same() {
+    for (name, json) in fixtures() {
+        let encoded = match name.split('-').next().unwrap() {
+            "upload" => through::<Upload>(&json),
+            "ingest" => through::<Ingest>(&json),
+            "delete" => through::<Delete>(&json),
+            "bucket_health" => through::<BucketHealth>(&json),
+            "receipt" => serde_json::to_value(serde_json::from_str::<Receipt>(&json).unwrap()).unwrap(),
+            _ => panic!("{name} is named for no shape"),
+        };
+
+        let mut given: Value = serde_json::from_str(&json).unwrap();
+        if !name.starts_with("receipt") {
+            // What a minimal payload leaves out or gives as an integer has one canonical form.
+            given["v"] = 1.into();
+            if let Some(id) = given.get("user_id").and_then(Value::as_u64) {
+                given["user_id"] = id.to_string().into();
+            }
+        }
+        assert_eq!(encoded, given, "{name}");
+    }
+}
+
+#[test]
+fn every_kind_has_a_fixture() {
+    let names: Vec<_> = fixtures().into_iter().map(|(name, _)| name).collect();
+
+    for kind in Kind::ALL {
+        let found = names.iter().any(|name| name.split('-').next() == Some(kind.as_str()));
+        assert!(found, "add tests/wire/{kind}.json");
+    }
+}
+
+#[test]
+fn a_failing_id_is_id_invalid_and_all_else_job_malformed() {
+    let image = "3e1f0c9a-58d4-4b7a-9f62-c0a7b1d2e3f4";
+    let upload = |user: &str, image: &str, key: &str| {
+        format!(r#"{{"user_id":{user},"image_id":"{image}","source":{{"type":"staged","key":"{key}"}}}}"#)
+    };
+
+    for id in [r#""a/b""#, r#""..""#, r#""""#, r#""_a""#, "-1"] {
+        assert_eq!(code_of::<Upload>(&upload(id, image, "staging/a")), ErrorCode::IdInvalid, "{id}");
+    }
+    for key in ["staging/../a", "staging//a", "products/1/a.jpg", "staging/"] {
+        assert_eq!(code_of::<Upload>(&upload("1", image, key)), ErrorCode::IdInvalid, "{key}");
+    }
+    assert_eq!(code_of::<Upload>(&upload("1", "no-uuid", "staging/a")), ErrorCode::IdInvalid);
+    for json in ["", "{", "[]", "{}", r#"{"v":0}"#, &upload("true", image, "staging/a")] {
+        assert_eq!(code_of::<Upload>(json), ErrorCode::JobMalformed, "{json}");
+    }
+    assert_eq!(code_of::<BucketHealth>(&format!("{{}}{}", " ".repeat(5 << 20))), ErrorCode::JobMalformed);
+    assert_eq!(code_of::<BucketHealth>(r#"{"v":2}"#), ErrorCode::JobVersionUnsupported);
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    through::<BucketHealth>(r#"{"v":1,"kind":"bucket_health","new":{"x":1}}"#);
+}
+
+/// The contract's table, written again: P permanent, T transient, a number: so many tries.
+#[test]
+fn every_error_code_has_the_blame_and_class_of_the_contract() {
+    use Blame::{Image, Platform, Request, Source};
+    let permanent = Some(1);
+    let table: &[(Blame, Option<u32>, &str)] = &[
+        (
+            Request,
+            permanent,
+            "job_malformed id_invalid job_expired idempotency_conflict source_changed source_checksum_mismatch source_inline_too_large source_base64_invalid url_malformed url_too_long url_scheme url_userinfo url_port host_blocked address_blocked key_conflict",
+        ),
+        (Request, Some(2), "source_missing"),
+        (Request, Some(3), "job_version_unsupported"),
+        (Source, permanent, "redirect_limit redirect_blocked http_410 http_4xx content_encoding_unsupported"),
+        (Source, Some(2), "dns_nxdomain http_401 http_404 http_status http_invalid_response"),
+        (Source, Some(3), "http_403 tls_failed"),
+        (
+            Source,
+            None,
+            "dns_failed connect_failed connect_timeout http_429 http_5xx download_timeout download_too_slow download_incomplete",
+        ),
+        (
+            Image,
+            permanent,
+            "not_an_image source_empty source_too_large unsupported_format image_dimensions image_too_complex image_truncated image_corrupt",
+        ),
+        (Image, Some(2), "decode_timeout decode_out_of_memory decode_crashed"),
+        (Platform, None, "storage_unavailable storage_verify_failed queue_unavailable queue_full"),
+        (Platform, Some(5), "storage_denied storage_misconfigured"),
+        (Platform, Some(3), "internal job_timeout"),
+        (Platform, Some(2), "encode_failed"),
+        (Platform, permanent, "poison erasure_blocked"),
+    ];
+
+    let mut seen = 0;
+    for (blame, tries, words) in table {
+        for word in words.split_whitespace() {
+            let code: ErrorCode = word.parse().unwrap();
+            assert_eq!((code.blame(), code.tries()), (*blame, *tries), "{word}");
+            assert_eq!(code.class() == Class::Permanent, *tries == permanent, "{word}");
+            assert!(!code.hint().is_empty());
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, ErrorCode::ALL.len());
+}
+
+/// `UPDATE_GOLDEN=1` writes the files anew.
+#[cfg(feature = "schema")]
+#[test]
+fn the_schema_files_are_those_of_the_types() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    for (name, schema) in darkroom_jobs::schema::documents() {
+        let now = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(folder.join(name), &now).unwrap();
+        }
+        let kept = fs::read_to_string(folder.join(name)).unwrap();
+        assert_eq!(kept, now, "schema/{name} is another: UPDATE_GOLDEN=1 cargo test");
+    }
+}
