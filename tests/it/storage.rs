@@ -1,0 +1,190 @@
+//! Storage against a real server.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bytes::Bytes;
+use darkroom::storage::{
+    error::ErrorKind,
+    list::Prefix,
+    put::{CACHE_PRIVATE, ObjectAttributes},
+};
+use darkroom_jobs::{ErrorCode, ImageId, JobId, ObjectKey, OwnerId, OwnerPrefix, StagedKey};
+
+use crate::support::bucket::{TestBucket, fresh_key, settings, storage};
+
+fn of_job(job: &JobId) -> ObjectAttributes {
+    ObjectAttributes {
+        content_type: Some("image/jpeg".into()),
+        cache_control: Some(CACHE_PRIVATE.into()),
+        job_id: Some(job.clone()),
+        enqueued_ms: Some(1_700_000_000_123),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn what_was_uploaded_is_downloaded_with_its_type_and_hash() {
+    let bucket = TestBucket::start().await;
+    let (key, job) = (fresh_key(), JobId::generate());
+
+    let stored = bucket.storage.upload(&key, Bytes::from("hi"), &of_job(&job)).await.expect("it is stored");
+
+    let found = bucket.storage.download(&key, 2, stored.etag.as_deref()).await.expect("it is there");
+    assert_eq!((&found.bytes[..], found.content_type.as_deref()), (&b"hi"[..], Some("image/jpeg")));
+    assert_eq!(found.sha256, "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4");
+    let head = bucket.storage.head(&key).await.expect("the server answers").expect("it is there");
+    assert_eq!(
+        (head.size, head.job_id(), head.enqueued_ms()),
+        (2, Some(job.as_str()), Some(1_700_000_000_123))
+    );
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_gone_and_deleting_again_is_a_success() {
+    let bucket = TestBucket::start().await;
+    let key = fresh_key();
+    bucket.storage.upload(&key, Bytes::from("hi"), &ObjectAttributes::default()).await.expect("it is stored");
+
+    for _ in 0..2 {
+        bucket.storage.delete(&key).await.expect("deleting is idempotent");
+    }
+
+    assert!(!bucket.storage.exists(&key).await.expect("the server answers"));
+    let error = bucket.storage.download(&key, 9, None).await.expect_err("it is gone");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, ErrorCode::SourceMissing));
+}
+
+#[tokio::test]
+async fn a_redelivered_job_finds_its_own_object_and_describes_it() {
+    for switch in ["auto", "on", "off"] {
+        let bucket = TestBucket::with(&["--s3-conditional-writes", switch]).await;
+        let (key, job) = (fresh_key(), JobId::generate());
+        let first = bucket.storage.put_once(&key, Bytes::from("first"), &of_job(&job)).await;
+
+        let second = bucket.storage.put_once(&key, Bytes::from("other pixels"), &of_job(&job)).await;
+
+        let (first, second) = (first.expect("it is stored"), second.expect("it is ours"));
+        assert_eq!((first.already_there, second.already_there), (false, true), "{switch}");
+        assert_eq!((second.size, &second.etag, second.same_bytes), (5, &first.etag, false), "{switch}");
+    }
+}
+
+#[tokio::test]
+async fn another_job_with_the_same_original_succeeds_and_one_with_another_conflicts() {
+    let bucket = TestBucket::start().await;
+    let key = fresh_key();
+    let of =
+        |sha256: &str| ObjectAttributes { source_sha256: Some(sha256.into()), ..of_job(&JobId::generate()) };
+    bucket.storage.put_once(&key, Bytes::from("a"), &of("aa")).await.expect("it is stored");
+
+    let same = bucket.storage.put_once(&key, Bytes::from("a"), &of("aa")).await;
+    let other = bucket.storage.put_once(&key, Bytes::from("b"), &of("bb")).await;
+
+    assert!(same.expect("it is the same original").same_bytes);
+    assert_eq!(other.expect_err("it is another picture").code(), ErrorCode::KeyConflict);
+    assert_eq!(bucket.storage.download(&key, 9, None).await.expect("it stayed").bytes, "a");
+}
+
+#[tokio::test]
+async fn asking_for_conditional_writes_leaves_nothing_behind() {
+    let bucket = TestBucket::start().await;
+
+    bucket
+        .storage
+        .put_once(&fresh_key(), Bytes::from("a"), &of_job(&JobId::generate()))
+        .await
+        .expect("stored");
+
+    let page = bucket.storage.list(&Prefix::everything(), None).await.expect("the server answers");
+    assert_eq!(page.entries.len(), 1);
+}
+
+#[tokio::test]
+async fn an_owner_of_2_500_objects_is_listed_in_pages_and_deleted_without_a_neighbor() {
+    let bucket = TestBucket::start().await;
+    let [one, ten]: [OwnerId; 2] = ["1", "10"].map(|id| id.parse().expect("it is an id"));
+    let attributes = ObjectAttributes::default();
+    for _ in 0..2_500 {
+        let key = ObjectKey::user_photo(&one, &ImageId::random());
+        bucket.storage.upload(&key, Bytes::new(), &attributes).await.expect("it is stored");
+    }
+    let neighbor = ObjectKey::user_photo(&ten, &ImageId::random());
+    bucket.storage.upload(&neighbor, Bytes::new(), &attributes).await.expect("it is stored");
+
+    let prefix = Prefix::owner(&OwnerPrefix::user(&one));
+    let (mut found, mut from) = (Vec::new(), None);
+    loop {
+        let page = bucket.storage.list(&prefix, from).await.expect("the server answers");
+        found.extend(page.entries);
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    let stayed = bucket.storage.delete_many(&found).await.expect("the server answers");
+
+    assert_eq!(found.iter().map(|entry| &entry.key).collect::<BTreeSet<_>>().len(), 2_500);
+    assert!(stayed.is_empty());
+    let rest = bucket.storage.list(&Prefix::everything(), None).await.expect("the server answers").entries;
+    assert_eq!(rest.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), [neighbor.as_str()]);
+}
+
+#[tokio::test]
+async fn versions_are_unknown_where_the_server_does_not_list_them() {
+    let bucket = TestBucket::start().await;
+
+    let versions = bucket.storage.list_versions(&Prefix::everything(), None).await;
+
+    assert!(versions.expect("that is no error").is_none());
+}
+
+#[tokio::test]
+async fn originals_have_a_bucket_of_their_own_and_every_name_the_prefix() {
+    let more = ["--s3-staging-bucket=originals", "--s3-prefix=shop/"];
+    let bucket = TestBucket::with(&more).await;
+    let staged: StagedKey = "staging/a".parse().expect("it is a staged key");
+    let (key, attributes) = (fresh_key(), ObjectAttributes::default());
+
+    for key in [&key, &ObjectKey::staged(&staged)] {
+        bucket.storage.upload(key, Bytes::from("x"), &attributes).await.expect("it is stored");
+    }
+
+    let plain = storage(&settings(&bucket.server.endpoint_url, &[])).await;
+    let seen = plain.list(&Prefix::everything(), None).await.expect("the server answers").entries;
+    assert_eq!(seen.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), [format!("shop/{key}")]);
+    let staging = bucket.storage.list(&Prefix::staging(), None).await.expect("the server answers").entries;
+    assert_eq!(staging[0].key, "staging/a");
+}
+
+#[tokio::test]
+async fn a_presigned_put_signs_length_type_and_condition() {
+    let bucket = TestBucket::start().await;
+    let key: StagedKey = "staging/a".parse().expect("it is a staged key");
+
+    let signed = bucket.storage.presign_put(&key, 5, "image/png", Duration::from_secs(60)).await;
+
+    let url = signed.expect("there are credentials").url;
+    for name in ["content-length", "content-type", "if-none-match"] {
+        assert!(url.contains(name), "{name} is not signed: {url}");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_a_wrong_setting() {
+    let bucket = TestBucket::with(&["--s3-staging-bucket=missing"]).await;
+    let key = ObjectKey::staged(&"staging/a".parse().expect("it is a staged key"));
+
+    let error = bucket.storage.upload(&key, Bytes::from("x"), &ObjectAttributes::default()).await;
+
+    assert_eq!(error.expect_err("there is no bucket").code(), ErrorCode::StorageMisconfigured);
+    bucket.storage.head_bucket().await.expect("the other one is there");
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_denied() {
+    let bucket = TestBucket::with(&["--s3-secret-access-key=wrong"]).await;
+
+    let error = bucket.storage.download(&fresh_key(), 9, None).await.expect_err("the key is wrong");
+
+    assert_eq!(error.code(), ErrorCode::StorageDenied);
+}

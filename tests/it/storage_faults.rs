@@ -1,0 +1,129 @@
+//! Servers that fail: what we do ourselves, and what the caller is told.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use darkroom::storage::{error::ErrorKind, put::ObjectAttributes};
+use darkroom_jobs::{ErrorCode, JobId};
+
+use crate::support::{
+    bucket::{fresh_key, settings, storage},
+    faults::FaultyServer,
+};
+
+const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\netag: \"e\"\r\nconnection: close\r\n\r\nhello";
+const TORN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhe";
+const STORED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const SLOW_DOWN: &str = "HTTP/1.1 503 Slow Down\r\ncontent-length: 44\r\nconnection: close\r\n\r\n\
+    <Error><Code>SlowDown</Code><Message/></Error>";
+const TOO_MANY: &str = "HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\
+    connection: close\r\n\r\n<html></html>";
+const TOO_MANY_FOR_A_MINUTE: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 60\r\n\
+    content-length: 0\r\nconnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn an_html_429_is_tried_again() {
+    let server = FaultyServer::answering(&[TOO_MANY, TOO_MANY, WHOLE]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let found = storage.download(&fresh_key(), 100, None).await;
+
+    assert_eq!(found.expect("the third answer is whole").bytes, "hello");
+}
+
+#[tokio::test]
+async fn a_429_that_asks_for_a_minute_is_handed_to_the_caller_at_once() {
+    let server = FaultyServer::answering(&[TOO_MANY_FOR_A_MINUTE]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let error = storage.download(&fresh_key(), 100, None).await.expect_err("the server is busy");
+
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_503_slow_down_is_tried_three_times() {
+    let server = FaultyServer::answering(&[SLOW_DOWN]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let error = storage.download(&fresh_key(), 100, None).await.expect_err("the server is busy");
+
+    assert_eq!((error.code(), server.requests()), (ErrorCode::StorageUnavailable, 3));
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up() {
+    let server = FaultyServer::answering(&[""]).await;
+    let limits = ["--s3-attempt-timeout-ms=100", "--s3-operation-timeout-ms=1000"];
+    let storage = storage(&settings(&server.endpoint_url, &limits)).await;
+    let begun = Instant::now();
+
+    let error = storage.upload(&fresh_key(), Bytes::from("x"), &ObjectAttributes::default()).await;
+
+    assert_eq!(error.expect_err("nothing was answered").kind(), ErrorKind::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_download_cut_in_the_middle_is_begun_anew() {
+    let server = FaultyServer::answering(&[TORN, WHOLE]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let found = storage.download(&fresh_key(), 100, None).await;
+
+    assert_eq!(found.expect("the second answer is whole").bytes, "hello");
+}
+
+#[tokio::test]
+async fn an_announced_length_above_the_limit_is_refused_before_reading() {
+    let server = FaultyServer::answering(&[WHOLE]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let error = storage.download(&fresh_key(), 4, None).await.expect_err("5 bytes are too many");
+
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+}
+
+#[tokio::test]
+async fn a_put_that_was_applied_but_whose_reply_was_lost_is_a_success() {
+    let job = JobId::generate();
+    let gone = "HTTP/1.1 412 Precondition Failed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let ours = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: 7\r\netag: \"e\"\r\nx-amz-meta-darkroom-job: {job}\r\n\
+         connection: close\r\n\r\n"
+    );
+    let lost = "HTTP/1.1 2";
+    let server = FaultyServer::answering(&[lost, gone, &ours]).await;
+    let storage = storage(&settings(&server.endpoint_url, &["--s3-conditional-writes=on"])).await;
+    let attributes = ObjectAttributes { job_id: Some(job), ..Default::default() };
+
+    let stored = storage.put_once(&fresh_key(), Bytes::from("picture"), &attributes).await;
+
+    let stored = stored.expect("the object is ours");
+    assert_eq!((stored.already_there, stored.size), (true, 7));
+}
+
+#[tokio::test]
+async fn an_etag_that_is_the_md5_of_something_else_is_noticed() {
+    let other = STORED.replace("connection", "etag: \"0123456789abcdef0123456789abcdef\"\r\nconnection");
+    let server = FaultyServer::answering(&[&other]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let error = storage.upload(&fresh_key(), Bytes::from("x"), &ObjectAttributes::default()).await;
+
+    assert_eq!(error.expect_err("it is not what was sent").code(), ErrorCode::StorageVerifyFailed);
+}
+
+#[tokio::test]
+async fn an_etag_under_kms_is_not_taken_for_an_md5() {
+    let kms = "etag: \"0123456789abcdef0123456789abcdef\"\r\nx-amz-server-side-encryption: aws:kms\r\n\
+               connection";
+    let server = FaultyServer::answering(&[&STORED.replace("connection", kms)]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let stored = storage.upload(&fresh_key(), Bytes::from("x"), &ObjectAttributes::default()).await;
+
+    assert!(stored.is_ok());
+}

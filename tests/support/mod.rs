@@ -1,0 +1,4 @@
+//! What suites share.
+
+pub mod bucket;
+pub mod faults;
