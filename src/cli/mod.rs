@@ -4,6 +4,14 @@
 
 mod call;
 pub mod config;
+#[cfg(feature = "dev")]
+pub mod demo;
+#[cfg(feature = "dev")]
+pub mod dev;
+pub mod enqueue;
+pub mod jobs;
+mod signal;
+pub mod worker;
 
 use std::process::ExitCode;
 
@@ -30,7 +38,15 @@ pub struct CommandLine {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for as long as the process lives")]
 enum Command {
+    Worker(worker::Worker),
+    #[cfg(feature = "dev")]
+    Dev(dev::Dev),
+    #[cfg(feature = "dev")]
+    Demo(demo::Demo),
+    Enqueue(enqueue::Enqueue),
+    Jobs(jobs::Jobs),
     /// Looks at the settings.
     #[command(subcommand)]
     Config(config::Config),
@@ -43,16 +59,23 @@ pub fn run() -> ExitCode {
         Err(exit) => return exit,
     };
     telemetry::start(&line.log);
-    let outcome = line.command.run();
-    outcome.unwrap_or_else(|error| {
+    let runtime = tokio::runtime::Runtime::new().expect("a machine that runs processes has threads");
+    runtime.block_on(line.command.run()).unwrap_or_else(|error| {
         eprintln!("darkroom: {error:#}");
         exit_code_of(&error)
     })
 }
 
 impl Command {
-    fn run(self) -> anyhow::Result<ExitCode> {
+    async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Worker(args) => worker::run(args).await,
+            #[cfg(feature = "dev")]
+            Self::Dev(args) => dev::run(args).await,
+            #[cfg(feature = "dev")]
+            Self::Demo(args) => demo::run(args).await,
+            Self::Enqueue(args) => enqueue::run(args).await,
+            Self::Jobs(args) => jobs::run(args).await,
             Self::Config(config) => Ok(config::run(&config)),
         }
     }

@@ -259,23 +259,6 @@ pub struct Imaging {
     pub preset_product: imaging::Preset,
 }
 
-impl Imaging {
-    /// The limits of an original.
-    pub fn limits(&self) -> imaging::Limits {
-        imaging::Limits {
-            max_pixels: self.max_pixels,
-            max_side: self.max_side,
-            max_aspect_ratio: self.max_aspect_ratio,
-            max_jpeg_scans: self.max_jpeg_scans,
-            max_decode_work: self.max_decode_work,
-            max_icc_bytes: self.max_icc_bytes,
-            max_metadata_bytes: self.max_metadata_bytes,
-            max_metadata_chunks: self.max_metadata_chunks,
-            min_decoded_fraction: self.min_decoded_fraction,
-        }
-    }
-}
-
 /// What is logged.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Log")]
