@@ -1,5 +1,4 @@
 //! darkroom, a background worker that other services trust with their pictures. `ARCHITECTURE.md` is the map.
-#![warn(missing_docs)]
 
 pub mod cli;
 pub mod config;
@@ -11,4 +10,5 @@ pub mod queue;
 pub mod sandbox;
 pub mod sources;
 pub mod storage;
+pub mod telemetry;
 pub mod worker;

@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::signal::stop_signal;
 use crate::{
-    config,
+    config::{self, check},
     worker::{self, Settings},
 };
 
@@ -29,6 +28,7 @@ pub struct Worker {
 /// What ends a worker other than a signal; the exit code says of which kind it is.
 pub async fn run(args: Worker) -> anyhow::Result<ExitCode> {
     let Worker { redis, s3, worker, imaging } = args;
+    check::together([redis.problems(), s3.problems(), worker.problems(), imaging.problems()])?;
     let settings = Settings { redis, s3, worker, imaging };
     match worker::run(settings, stop_signal()?).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -37,22 +37,5 @@ pub async fn run(args: Worker) -> anyhow::Result<ExitCode> {
             tracing::error!(error = format!("{:#}", anyhow::Error::from(fatal)), "worker ended");
             Ok(ExitCode::from(code))
         }
-    }
-}
-
-/// Resolves on the first SIGTERM or SIGINT; its value resolves on the next.
-fn stop_signal() -> anyhow::Result<impl Future<Output = impl Future<Output = ()> + Send> + Send> {
-    let mut term = signal(SignalKind::terminate()).context("could not listen for SIGTERM")?;
-    let mut int = signal(SignalKind::interrupt()).context("could not listen for SIGINT")?;
-    Ok(async move {
-        either(&mut term, &mut int).await;
-        async move { either(&mut term, &mut int).await }
-    })
-}
-
-async fn either(term: &mut Signal, int: &mut Signal) {
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
     }
 }

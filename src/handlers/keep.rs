@@ -86,8 +86,7 @@ fn learn(ctx: &Context, photo: &Photo) {
         let declared = learnt.source.as_ref().and_then(|source| source.declared_type.clone());
         learnt.warnings = photo.normalized.warnings.clone();
         learnt.warnings.extend(type_mismatch(declared.as_deref(), facts.detected_type));
-        learnt.visual =
-            Some(Visual { thumbhash: facts.thumbhash.clone(), dominant: facts.dominant.clone() });
+        learnt.visual = Some(Visual { thumbhash: facts.thumbhash.clone(), dominant: facts.dominant.clone() });
         learnt.timings.decode = ms(timings.decode);
         learnt.timings.process = ms(timings.process);
         learnt.timings.encode = ms(timings.encode);

@@ -52,6 +52,7 @@ impl Threads {
         reservation: Reservation,
     ) -> Result<Photo, Error> {
         let entry = Entry::new(&self.running);
+        #[expect(clippy::disallowed_methods, reason = "the sandbox is where blocking work starts")]
         let thread = tokio::task::spawn_blocking(move || {
             DECODES.set(true);
             let made = panic::catch_unwind(AssertUnwindSafe(|| photo(&original, &preset, &limits)));

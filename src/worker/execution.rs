@@ -128,11 +128,13 @@ fn judge(job: &ClaimedJob) -> Result<AnyJob, Failure> {
         return Err(Failure::Undecodable(DecodeError { code: ErrorCode::IdInvalid, message }));
     }
     if job.run_at_out_of_range {
-        let message = "it is scheduled more than 30 days ahead; scores are unix seconds, not milliseconds".into();
+        let message =
+            "it is scheduled more than 30 days ahead; scores are unix seconds, not milliseconds".into();
         return Err(Failure::Undecodable(malformed(message)));
     }
     if job.payload_bytes > MAX_PAYLOAD_BYTES {
-        let message = format!("the payload has {} bytes, at most {MAX_PAYLOAD_BYTES} are allowed", job.payload_bytes);
+        let message =
+            format!("the payload has {} bytes, at most {MAX_PAYLOAD_BYTES} are allowed", job.payload_bytes);
         return Err(Failure::Undecodable(malformed(message)));
     }
     AnyJob::decode(job.kind, &job.payload).map_err(Failure::Undecodable)

@@ -12,9 +12,8 @@ use crate::{
     config,
     handlers::context::Tools,
     queue::{
-        boot,
+        boot, connection,
         consumer::{Consumer, StartError},
-        connection,
         tombstone::Tombstones,
     },
     sandbox::Sandbox,
@@ -95,7 +94,8 @@ where
 
     let mut monitor = Monitor::new().shutdown_timeout(Duration::from_millis(100));
     for (kind, slots) in slots {
-        let backend = backend::Receiver::new(deliveries.remove(&kind).expect("a queue was started for each kind"));
+        let backend =
+            backend::Receiver::new(deliveries.remove(&kind).expect("a queue was started for each kind"));
         let service = running.clone();
         let backend = std::sync::Mutex::new(Some(backend));
         monitor = monitor.register(move |_| {

@@ -87,7 +87,11 @@ impl Outcome<'_> {
             Report::Deleted(deletion) => {
                 receipt.deletion = Some(deletion);
                 let after = self.settings.second_pass;
-                follower = (!second_pass).then(|| Follower { id: JobId::generate(), after, note: SECOND_PASS.into() });
+                follower = (!second_pass).then(|| Follower {
+                    id: JobId::generate(),
+                    after,
+                    note: SECOND_PASS.into(),
+                });
             }
             Report::Healthy => {}
         }

@@ -123,7 +123,8 @@ mod tests {
         let retry = Verdict::Retry { tries: None };
 
         for (attempts, seconds) in [(0, 5.0), (1, 10.0), (4, 80.0), (15, 14_400.0)] {
-            let Fate::Again { after, counted: true, .. } = fate(&retry, &job(attempts, None, Duration::ZERO), &settings())
+            let Fate::Again { after, counted: true, .. } =
+                fate(&retry, &job(attempts, None, Duration::ZERO), &settings())
             else {
                 panic!("attempt {attempts} was not repeated")
             };
@@ -155,10 +156,14 @@ mod tests {
 
     #[test]
     fn a_deferred_job_is_not_counted_for_three_days() {
-        let deferred = |limited| Verdict::Deferred { after: Duration::from_secs(9), note: Some("n".into()), limited };
+        let deferred =
+            |limited| Verdict::Deferred { after: Duration::from_secs(9), note: Some("n".into()), limited };
         let old = job(0, None, Duration::from_secs(4 * 86_400));
 
-        assert!(matches!(fate(&deferred(true), &job(0, None, Duration::ZERO), &settings()), Fate::Again { counted: false, deferred: true, .. }));
+        assert!(matches!(
+            fate(&deferred(true), &job(0, None, Duration::ZERO), &settings()),
+            Fate::Again { counted: false, deferred: true, .. }
+        ));
         assert!(matches!(fate(&deferred(true), &old, &settings()), Fate::Again { counted: true, .. }));
         assert!(matches!(fate(&deferred(false), &old, &settings()), Fate::Again { counted: false, .. }));
     }

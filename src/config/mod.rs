@@ -1,4 +1,9 @@
 //! Every setting. Nothing else reads the environment; the comments here are the text of `--help`.
+//!
+//! Never connects to anything: a setting that parses and agrees with the others is all that is known here.
+
+pub mod check;
+pub mod secret_file;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -23,6 +28,12 @@ impl FromStr for Secret {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -248,8 +259,29 @@ pub struct Imaging {
     pub preset_product: imaging::Preset,
 }
 
+/// What is logged.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Log")]
+pub struct Log {
+    /// What is logged, as tracing's filter directives.
+    #[arg(long, env = "DARKROOM_LOG", default_value = "info", value_parser = log_filter)]
+    pub log: String,
+    /// How it is logged.
+    #[arg(long, env = "DARKROOM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    pub log_format: LogFormat,
+}
+
+/// What `darkroom dev` and `darkroom demo` start.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Development")]
+pub struct Dev {
+    /// Redis or Valkey server (7.0 or newer) to start; unset means the one on PATH, or the one that scripts/setup brought.
+    #[arg(long, env = "DARKROOM_REDIS_SERVER")]
+    pub redis_server: Option<PathBuf>,
+}
+
 impl Imaging {
-    /// The limits of an original.
+    /// What an original may be.
     pub fn limits(&self) -> imaging::Limits {
         imaging::Limits {
             max_pixels: self.max_pixels,
@@ -263,18 +295,14 @@ impl Imaging {
             min_decoded_fraction: self.min_decoded_fraction,
         }
     }
-}
 
-/// What is logged.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Log")]
-pub struct Log {
-    /// What is logged, as tracing's filter directives.
-    #[arg(long, env = "DARKROOM_LOG", default_value = "info")]
-    pub log: String,
-    /// How it is logged.
-    #[arg(long, env = "DARKROOM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
-    pub log_format: LogFormat,
+    /// What becomes of a picture.
+    pub fn preset(&self, name: imaging::PresetName) -> imaging::Preset {
+        match name {
+            imaging::PresetName::UserPhoto => self.preset_user_photo,
+            imaging::PresetName::Product => self.preset_product,
+        }
+    }
 }
 
 /// How log lines look.
@@ -309,6 +337,12 @@ impl FromStr for Memory {
             None => bytes(text).map(Self::Bytes),
         }
     }
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    tracing_subscriber::EnvFilter::try_new(text)
+        .map_err(|error| format!("not a filter for logs: {error}"))?;
+    Ok(text.to_owned())
 }
 
 fn namespace(text: &str) -> Result<Keys, String> {

@@ -1,0 +1,28 @@
+# Every task of this repository; `make` lists them. CARGO_TARGET_DIR is honoured by all.
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test check bench fmt
+
+PHOTOS ?=
+ARGS   ?=
+
+help: ## list the tasks
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## push real photos through the real queue and show what became of them (PHOTOS=folder takes yours)
+	@server="$$(scripts/setup)" && scripts/photos && \
+	  DARKROOM_REDIS_SERVER="$$server" cargo run --quiet -- demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(ARGS)
+
+dev: ## run a worker with a Redis and an S3 server of its own, data in .darkroom/
+	@server="$$(scripts/setup)" && DARKROOM_REDIS_SERVER="$$server" cargo run --quiet -- dev $(ARGS)
+
+test: ## run every test against a real Redis and a real S3 server
+	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" cargo test --workspace --all-features $(ARGS)
+
+check: ## everything but the tests: format, lints, docs, licences, unused dependencies, log lines
+	@scripts/check
+
+bench: ## measure
+	@cargo bench --workspace $(ARGS)
+
+fmt: ## format the code
+	@cargo fmt --all

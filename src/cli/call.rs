@@ -1,0 +1,54 @@
+//! Tells a wrong call from a wrong setting: the first is the caller's (2), the second the operator's (78).
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{ArgMatches, Command, CommandFactory, error::ErrorKind};
+
+use super::CONFIGURATION;
+use crate::config::{check, check::Problems, secret_file};
+
+/// Parses the command line. When a setting in the environment is what it fails for, all that are wrong are told.
+///
+/// # Errors
+///
+/// The exit code, once it was told why.
+pub fn understand<C: CommandFactory>(argv: Vec<OsString>) -> Result<ArgMatches, ExitCode> {
+    let command = secret_file::honoured(C::command());
+    let error = match command.clone().try_get_matches_from(&argv) {
+        Ok(matches) => return Ok(matches),
+        Err(error) => error,
+    };
+    let problems = match error.kind() {
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::MissingRequiredArgument => {
+            problems(command, &argv)
+        }
+        _ => Vec::new(),
+    };
+    if problems.is_empty() {
+        error.exit();
+    }
+    eprintln!("{}", Problems(problems));
+    Err(ExitCode::from(CONFIGURATION))
+}
+
+/// What is wrong in the environment of the subcommand that was called; settings given as flags are not looked at.
+fn problems(mut command: Command, argv: &[OsString]) -> Vec<check::Problem> {
+    command.build();
+    let mut asked = &command;
+    let mut flags = Vec::new();
+    for word in argv.iter().skip(1).map(|word| word.to_string_lossy()) {
+        match asked.find_subcommand(word.as_ref()) {
+            Some(below) => asked = below,
+            None => flags
+                .extend(word.strip_prefix("--").map(|flag| flag.split('=').next().unwrap_or("").to_owned())),
+        }
+    }
+    if std::ptr::eq(asked, &raw const command) {
+        return Vec::new();
+    }
+    let given = asked.clone().mut_args(|arg| match arg.get_long() {
+        Some(long) if flags.iter().any(|flag| flag == long) => arg.required(false).env(None::<&'static str>),
+        _ => arg,
+    });
+    check::environment(&command).into_iter().chain(check::environment(&given)).collect()
+}

@@ -1,0 +1,57 @@
+//! `darkroom dev`: a worker with a Redis and an S3 server of its own.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use super::signal::stop_signal;
+use crate::{
+    config::{self, check},
+    dev::services::Services,
+    worker::{self, Settings},
+};
+
+/// Runs a worker with a Redis and an S3 server of its own, until Ctrl-C; their data stays in one folder.
+#[derive(Args, Debug)]
+pub struct Dev {
+    /// Folder of the data.
+    #[arg(long, value_name = "DIR", default_value = ".darkroom")]
+    dir: PathBuf,
+    #[command(flatten)]
+    dev: config::Dev,
+    #[command(flatten)]
+    worker: config::Worker,
+    #[command(flatten)]
+    imaging: config::Imaging,
+}
+
+/// # Errors
+///
+/// When a server does not start, or the worker dies.
+pub async fn run(args: Dev) -> anyhow::Result<ExitCode> {
+    let Dev { dir, dev, worker, imaging } = args;
+    check::together([worker.problems(), imaging.problems()])?;
+    let stop = stop_signal()?;
+    let services = Services::start(&dev, &dir).await?;
+    let settings = Settings { redis: services.settings()?, s3: services.settings()?, worker, imaging };
+
+    announce(&services, &dir);
+    match worker::run(settings, stop).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(fatal) => {
+            eprintln!("darkroom: {:#}", anyhow::Error::msg(fatal.to_string()));
+            Ok(ExitCode::from(fatal.exit_code()))
+        }
+    }
+}
+
+fn announce(services: &Services, dir: &std::path::Path) {
+    let (redis, s3) = (services.redis.url(), &services.s3.endpoint_url);
+    println!(
+        "worker in this process, Redis at {redis}, S3 at {s3}, data in {}; Ctrl-C stops all",
+        dir.display()
+    );
+    for (variable, value) in services.environment() {
+        println!("export {variable}={value}");
+    }
+}

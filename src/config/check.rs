@@ -1,0 +1,231 @@
+//! What is wrong with the settings: all of it at once, each with the name of its variable.
+
+use std::{collections::BTreeSet, fmt, path::Path, time::Duration};
+
+use clap::{Arg, Args, Command, error::ErrorKind};
+use serde::Serialize;
+
+use super::{Dev, Imaging, Log, Redis, S3, Worker, secret_file};
+
+/// Every setting there is.
+#[derive(Args, Clone, Debug)]
+pub struct Everything {
+    /// Where Redis is.
+    #[command(flatten)]
+    pub redis: Redis,
+    /// Where pictures are kept.
+    #[command(flatten)]
+    pub s3: S3,
+    /// How jobs are run.
+    #[command(flatten)]
+    pub worker: Worker,
+    /// What pictures may be, and become.
+    #[command(flatten)]
+    pub imaging: Imaging,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: Log,
+    /// What `dev` and `demo` start.
+    #[command(flatten)]
+    pub dev: Dev,
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// Its variable.
+    pub variable: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+/// Settings that cannot be used; exit code 78.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> =
+            self.0.iter().map(|Problem { variable, message }| format!("{variable}: {message}")).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// Every variable that means something to darkroom.
+pub fn variables() -> BTreeSet<String> {
+    let command = Everything::augment_args(Command::new("darkroom"));
+    let names = command.get_arguments().filter_map(variable_of);
+    names.chain(secret_file::WITH_FILE.iter().map(|name| secret_file::twin(name))).collect()
+}
+
+/// What the environment gets wrong of the settings that a command has, each looked at by itself.
+pub fn environment(command: &Command) -> Vec<Problem> {
+    command.get_arguments().filter_map(problem_of).collect()
+}
+
+/// Settings that are right by themselves, but not together.
+pub fn together(checks: impl IntoIterator<Item = Vec<Problem>>) -> Result<(), Problems> {
+    let problems: Vec<_> = checks.into_iter().flatten().collect();
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+fn variable_of(arg: &Arg) -> Option<String> {
+    arg.get_env().map(|name| name.to_string_lossy().into_owned())
+}
+
+fn problem_of(arg: &Arg) -> Option<Problem> {
+    let variable = variable_of(arg)?;
+    let alone = Command::new("darkroom").disable_help_flag(true).arg(arg.clone());
+    let error = alone.try_get_matches_from(["darkroom"]).err()?;
+    let message = match error.kind() {
+        ErrorKind::MissingRequiredArgument => "is not set".to_owned(),
+        _ => sentence(&error),
+    };
+    Some(Problem { variable, message })
+}
+
+/// What the value's own parser said, or clap's list of what is possible; never the value of a secret.
+fn sentence(error: &clap::Error) -> String {
+    use std::error::Error as _;
+
+    if let Some(source) = error.source() {
+        return source.to_string();
+    }
+    let text = error.to_string();
+    let lines: Vec<_> =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("For more")).collect();
+    lines.join(" ").trim_start_matches("error: ").trim().to_owned()
+}
+
+fn wrong(variable: &str, message: impl Into<String>) -> Problem {
+    Problem { variable: variable.to_owned(), message: message.into() }
+}
+
+/// Keeps the problems whose condition holds.
+fn those<const N: usize>(rules: [(bool, &str, String); N]) -> Vec<Problem> {
+    rules.into_iter().filter(|rule| rule.0).map(|(_, variable, message)| wrong(variable, message)).collect()
+}
+
+impl Redis {
+    /// What a URL of Redis has to look like.
+    pub fn problems(&self) -> Vec<Problem> {
+        let url = self.redis_url.reveal();
+        let known = ["redis://", "rediss://"]
+            .iter()
+            .any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
+        those([(!known, "DARKROOM_REDIS_URL", "starts with redis:// or rediss://, and names a host".into())])
+    }
+}
+
+impl S3 {
+    /// Addresses, credentials and time-outs that do not fit.
+    pub fn problems(&self) -> Vec<Problem> {
+        let only_id = self.s3_access_key_id.is_some() && self.s3_secret_access_key.is_none();
+        let only_secret = self.s3_access_key_id.is_none() && self.s3_secret_access_key.is_some();
+        let bundle = self.s3_ca_bundle.as_deref();
+        let kms = self.s3_sse.as_deref().is_some_and(|sse| sse.starts_with("aws:kms"));
+        those([
+            (self.s3_bucket.is_empty(), "S3_BUCKET", "is empty".into()),
+            (!is_address(self.s3_endpoint_url.as_deref()), "S3_ENDPOINT_URL", ADDRESS.into()),
+            (!is_address(self.s3_public_base_url.as_deref()), "S3_PUBLIC_BASE_URL", ADDRESS.into()),
+            (!is_prefix(&self.s3_prefix), "S3_PREFIX", PREFIX.into()),
+            (only_id, "S3_SECRET_ACCESS_KEY", "is not set, but S3_ACCESS_KEY_ID is".into()),
+            (only_secret, "S3_ACCESS_KEY_ID", "is not set, but S3_SECRET_ACCESS_KEY is".into()),
+            (!bundle.is_none_or(Path::is_file), "S3_CA_BUNDLE", "is not a file that exists".into()),
+            (
+                self.s3_kms_key_id.is_some() && !kms,
+                "S3_KMS_KEY_ID",
+                "needs S3_SSE to be aws:kms or aws:kms:dsse".into(),
+            ),
+            (
+                self.s3_attempt_timeout > self.s3_operation_timeout,
+                "S3_ATTEMPT_TIMEOUT_MS",
+                "is longer than S3_OPERATION_TIMEOUT_MS".into(),
+            ),
+        ])
+    }
+}
+
+const ADDRESS: &str = "is an address like https://fsn1.your-objectstorage.com, without a query";
+const PREFIX: &str =
+    "is empty, or like `media/`: letters, digits, `_`, `.`, `-`, `/`, ends in `/`, without `..` or `//`";
+
+fn is_address(url: Option<&str>) -> bool {
+    let Some(url) = url else { return true };
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && !rest.starts_with(['/', ':'])
+            && !rest.contains(|c: char| "?#@".contains(c) || c.is_whitespace())
+    })
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
+    let safe = !prefix.starts_with('/') && !prefix.contains("..") && !prefix.contains("//");
+    prefix.is_empty() || (prefix.ends_with('/') && safe && prefix.chars().all(allowed))
+}
+
+impl Worker {
+    /// Times that do not fit.
+    pub fn problems(&self) -> Vec<Problem> {
+        let least = |variable, value: Duration| {
+            (value < Duration::from_millis(10), variable, "is at least 10".to_owned())
+        };
+        those([
+            least("DARKROOM_HEARTBEAT_MS", self.heartbeat),
+            least("DARKROOM_REAP_MS", self.reap),
+            least("DARKROOM_RETRY_BASE_MS", self.retry_base),
+            (
+                self.heartbeat * 2 > self.lease,
+                "DARKROOM_LEASE_MS",
+                "is less than twice DARKROOM_HEARTBEAT_MS: one late renewal would lose every job".into(),
+            ),
+            (self.reap > self.outage, "DARKROOM_OUTAGE_MS", "is shorter than DARKROOM_REAP_MS".into()),
+            (self.retry_base > self.retry_max, "DARKROOM_RETRY_MAX_MS", "is shorter than DARKROOM_RETRY_BASE_MS".into()),
+            (
+                self.tombstone <= self.dead_retention,
+                "DARKROOM_TOMBSTONE_MS",
+                "is not longer than DARKROOM_DEAD_RETENTION_MS: a dead job could bring a deleted picture back".into(),
+            ),
+            (self.queues.is_empty(), "DARKROOM_QUEUES", "names no queue".into()),
+        ])
+    }
+}
+
+impl Imaging {
+    /// Limits that no picture could pass.
+    pub fn problems(&self) -> Vec<Problem> {
+        let positive = |variable, value: u64| (value == 0, variable, "is at least 1".to_owned());
+        those([
+            positive("DARKROOM_MAX_PIXELS", self.max_pixels),
+            positive("DARKROOM_MAX_SIDE", self.max_side.into()),
+            positive("DARKROOM_MAX_ASPECT_RATIO", self.max_aspect_ratio.into()),
+            positive("DARKROOM_MAX_JPEG_SCANS", self.max_jpeg_scans.into()),
+            (
+                self.max_decode_work < self.max_pixels,
+                "DARKROOM_MAX_DECODE_WORK",
+                "is less than DARKROOM_MAX_PIXELS".into(),
+            ),
+            (
+                !(0.0..=1.0).contains(&self.min_decoded_fraction),
+                "DARKROOM_MIN_DECODED_FRACTION",
+                "is between 0 and 1".into(),
+            ),
+            positive("DARKROOM_DECODE_TIMEOUT_MS", self.decode_timeout.as_millis() as u64),
+        ])
+    }
+}
+
+impl Everything {
+    /// # Errors
+    ///
+    /// Every setting that does not go with the others.
+    pub fn validate(&self) -> Result<(), Problems> {
+        together([self.redis.problems(), self.s3.problems(), self.worker.problems(), self.imaging.problems()])
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

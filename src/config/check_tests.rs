@@ -1,0 +1,85 @@
+use clap::Parser;
+
+use super::*;
+
+#[derive(Debug, Parser)]
+struct Line {
+    #[command(flatten)]
+    settings: Everything,
+}
+
+fn settings(flags: &[&str]) -> Everything {
+    let argv = ["darkroom", "--s3-bucket", "media"].iter().chain(flags);
+    Line::try_parse_from(argv).unwrap().settings
+}
+
+fn variables_of(flags: &[&str]) -> Vec<String> {
+    let problems = settings(flags).validate().err().map(|problems| problems.0).unwrap_or_default();
+    problems.into_iter().map(|problem| problem.variable).collect()
+}
+
+#[test]
+fn the_defaults_agree_with_each_other() {
+    assert_eq!(settings(&[]).validate(), Ok(()));
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_all_told_at_once() {
+    let told = variables_of(&[
+        "--lease=6000",
+        "--retry-max=1000",
+        "--tombstone=1000",
+        "--min-decoded-fraction=1.5",
+        "--s3-access-key-id=id",
+        "--redis-url=localhost:6379",
+    ]);
+
+    assert_eq!(
+        told,
+        [
+            "DARKROOM_REDIS_URL",
+            "S3_SECRET_ACCESS_KEY",
+            "DARKROOM_LEASE_MS",
+            "DARKROOM_RETRY_MAX_MS",
+            "DARKROOM_TOMBSTONE_MS",
+            "DARKROOM_MIN_DECODED_FRACTION"
+        ]
+    );
+}
+
+#[test]
+fn a_prefix_ends_in_a_slash_and_leads_nowhere_else() {
+    for good in ["", "media/", "shop/eu-1/"] {
+        assert!(is_prefix(good), "{good}");
+    }
+    for bad in ["media", "/media/", "a//b/", "../", "a b/"] {
+        assert!(!is_prefix(bad), "{bad}");
+    }
+}
+
+#[test]
+fn an_address_has_a_scheme_and_a_host() {
+    for good in ["https://fsn1.your-objectstorage.com", "http://127.0.0.1:3900/base"] {
+        assert!(is_address(Some(good)), "{good}");
+    }
+    for bad in ["fsn1.your-objectstorage.com", "https://", "https://a?x=1", "https://user@host", "ftp://host"]
+    {
+        assert!(!is_address(Some(bad)), "{bad}");
+    }
+}
+
+#[test]
+fn a_secret_is_never_told_with_what_is_wrong_about_it() {
+    let problems = settings(&["--redis-url=hush://:secret@host"]).validate().unwrap_err();
+
+    assert!(!problems.to_string().contains("secret"), "{problems}");
+}
+
+#[test]
+fn every_variable_is_named_once_and_secrets_have_a_twin() {
+    let known = variables();
+
+    assert!(known.contains("DARKROOM_LEASE_MS"));
+    assert!(known.contains("S3_SECRET_ACCESS_KEY_FILE"));
+    assert!(known.iter().all(|name| name.starts_with("DARKROOM_") || name.starts_with("S3_")));
+}

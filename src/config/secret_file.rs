@@ -1,0 +1,107 @@
+//! Secrets in files: `DARKROOM_REDIS_URL_FILE=/run/secrets/redis` instead of `DARKROOM_REDIS_URL`.
+
+use std::{env, fs, path::Path};
+
+use clap::{Command, builder::ValueParser};
+
+use super::Secret;
+
+/// Variables that have a `…_FILE` twin.
+pub const WITH_FILE: [&str; 3] = ["DARKROOM_REDIS_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"];
+
+/// Makes a command, and those below it, read secrets from the files that the environment names.
+///
+/// A file is read only when its setting is asked for, and only then can a file that is not there be an error.
+#[expect(clippy::disallowed_methods, reason = "config reads the environment")]
+pub fn honoured(command: Command) -> Command {
+    WITH_FILE.iter().fold(command, |command, variable| {
+        let Ok(path) = env::var(twin(variable)) else { return command };
+        let taken = env::var_os(variable).is_some();
+        with_file(command, variable, &path, taken)
+    })
+}
+
+/// The variable that names the file.
+pub fn twin(variable: &str) -> String {
+    format!("{variable}_FILE")
+}
+
+fn with_file(command: Command, variable: &'static str, path: &str, taken: bool) -> Command {
+    let command = command.mut_args(|arg| {
+        if arg.get_env().is_none_or(|env| env != variable) {
+            return arg;
+        }
+        let is_secret = arg.is_hide_env_values_set();
+        let parser = parser(variable, path.to_owned(), taken, is_secret);
+        // clap keeps defaults for as long as the process lives.
+        let default: &'static str = path.to_owned().leak();
+        arg.value_parser(parser).default_value(default).hide_default_value(true)
+    });
+    command.mut_subcommands(|below| with_file(below, variable, path, taken))
+}
+
+/// The path is the default; whatever else comes was given on the command line, or by the variable itself.
+fn parser(variable: &'static str, path: String, taken: bool, is_secret: bool) -> ValueParser {
+    let read = move |text: &str| {
+        if taken {
+            return Err(format!("{variable} and {} are both set, keep one", twin(variable)));
+        }
+        if text == path { first_line(Path::new(text), variable) } else { Ok(text.to_owned()) }
+    };
+    if is_secret {
+        ValueParser::from(move |text: &str| read(text).map(Secret::from))
+    } else {
+        ValueParser::from(read)
+    }
+}
+
+fn first_line(path: &Path, variable: &str) -> Result<String, String> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("the file that {} names cannot be read: {error}", twin(variable)))?;
+    match text.lines().next().map(str::trim) {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(format!("the file that {} names is empty", twin(variable))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+    use crate::config::Redis;
+
+    fn parse(path: &str, taken: bool, argv: &[&str]) -> Result<Redis, String> {
+        let command = Redis::augment_args(Command::new("darkroom"));
+        let command = with_file(command, "DARKROOM_REDIS_URL", path, taken);
+        let matches = command.try_get_matches_from(argv).map_err(|error| error.to_string())?;
+        Redis::from_arg_matches(&matches).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_secret_is_the_first_line_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("url");
+        fs::write(&path, "redis://:hush@redis/0\n").unwrap();
+
+        let redis = parse(path.to_str().unwrap(), false, &["darkroom"]).unwrap();
+
+        assert_eq!(redis.redis_url.reveal(), "redis://:hush@redis/0");
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let redis = parse("/nowhere", false, &["darkroom", "--redis-url", "redis://here"]).unwrap();
+
+        assert_eq!(redis.redis_url.reveal(), "redis://here");
+    }
+
+    #[test]
+    fn a_file_that_is_missing_and_a_secret_given_twice_are_told_by_the_name_of_the_variable() {
+        let missing = parse("/nowhere", false, &["darkroom"]).unwrap_err();
+        let twice = parse("/nowhere", true, &["darkroom"]).unwrap_err();
+
+        assert!(missing.contains("DARKROOM_REDIS_URL_FILE names cannot be read"), "{missing}");
+        assert!(twice.contains("DARKROOM_REDIS_URL and DARKROOM_REDIS_URL_FILE are both set"), "{twice}");
+    }
+}

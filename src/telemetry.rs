@@ -1,0 +1,50 @@
+//! What a process tells about itself: log lines on stderr; results alone go to stdout.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::{EnvFilter, fmt, fmt::format::FmtSpan};
+
+use crate::config::{Log, LogFormat};
+
+/// Put before the operator's filter: these log whole requests, or every frame.
+const QUIET: &str =
+    "s3s=warn,s3s_fs=warn,hyper=warn,h2=warn,aws_config=warn,aws_smithy_runtime=warn,rustls=warn";
+
+/// Starts logging: text on a terminal, one JSON object per line elsewhere.
+///
+/// Call it once for a process; a second call changes nothing.
+pub fn start(log: &Log) {
+    let text = match log.log_format {
+        LogFormat::Auto => io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    let lines =
+        fmt().with_env_filter(filter(&log.log)).with_writer(io::stderr).with_span_events(FmtSpan::NONE);
+    // A process that has its subscriber already (a test) keeps it.
+    let _ = if text {
+        lines.with_target(false).with_ansi(io::stderr().is_terminal()).try_init()
+    } else {
+        lines.json().flatten_event(true).with_span_list(false).try_init()
+    };
+}
+
+fn filter(directives: &str) -> EnvFilter {
+    EnvFilter::try_new(format!("{QUIET},{directives}"))
+        .or_else(|_| EnvFilter::try_new(QUIET))
+        .expect("our own directives parse")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_server_logs_no_requests_unless_asked_to() {
+        let by_default = filter("info").to_string();
+        let asked = filter("info,s3s_fs=debug").to_string();
+
+        assert!(by_default.contains("s3s_fs=warn") && by_default.contains("info"), "{by_default}");
+        assert!(asked.contains("s3s_fs=debug") && !asked.contains("s3s_fs=warn"), "{asked}");
+    }
+}
