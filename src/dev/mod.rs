@@ -1,0 +1,3 @@
+//! What developing and trying needs, and a container does not.
+
+pub mod pictures;
