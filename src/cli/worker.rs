@@ -12,6 +12,7 @@ use crate::{
 
 /// Runs jobs until SIGTERM or SIGINT: then lets running ones finish, and hands back the others.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Worker {
     #[command(flatten)]
     redis: config::Redis,

@@ -4,6 +4,7 @@
 
 pub mod demo;
 pub mod page;
+pub mod pictures;
 pub mod redis;
 pub mod s3;
 pub mod services;

@@ -29,27 +29,30 @@ pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Resul
     let raster = match header.format {
         Format::Jpeg => return jpeg(original, header, limits),
         Format::Png => return png(original, limits),
-        Format::WebP => by_image(WebPDecoder::new(bytes)),
-        Format::Gif => by_image(GifDecoder::new(bytes)),
-        Format::Bmp => by_image(BmpDecoder::new(bytes)),
-        Format::Tiff => by_image(TiffDecoder::new(bytes)),
+        Format::WebP => by_image(WebPDecoder::new(bytes), header),
+        Format::Gif => by_image(GifDecoder::new(bytes), header),
+        Format::Bmp => by_image(BmpDecoder::new(bytes), header),
+        Format::Tiff => by_image(TiffDecoder::new(bytes), header),
     }?;
+    let raster = if header.premultiplied { raster.divided_by_alpha() } else { raster };
     Ok(Decoded { raster, missing_rows: false })
 }
 
-fn by_image(decoder: Result<impl ImageDecoder, ImageError>) -> Result<Raster, Error> {
-    let mut decoder = decoder.map_err(by_image_error)?;
+fn by_image(decoder: Result<impl ImageDecoder, ImageError>, header: &Header) -> Result<Raster, Error> {
+    let failed = |error| by_image_error(error, header.format);
+    let mut decoder = decoder.map_err(failed)?;
     check_decoded(decoder.total_bytes())?;
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(decoder.total_bytes().saturating_mul(2).max(64 << 20));
-    decoder.set_limits(limits).map_err(by_image_error)?;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(by_image_error)?;
+    decoder.set_limits(limits).map_err(failed)?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
     Raster::from_image(decoded)
 }
 
-fn by_image_error(error: ImageError) -> Error {
+fn by_image_error(error: ImageError, format: Format) -> Error {
     match error {
         ImageError::IoError(_) => Error::truncated("the pixels end too early"),
+        ImageError::Unsupported(_) => Error::Unsupported(format.media_type()),
         ImageError::Limits(error) => Error::TooComplex(error.to_string()),
         other => Error::corrupt(other),
     }

@@ -183,3 +183,6 @@ pub fn normalize(
 fn warning(code: WarningCode, message: &str) -> Warning {
     Warning { code, message: message.to_owned() }
 }
+
+#[cfg(all(test, feature = "dev"))]
+mod tests;

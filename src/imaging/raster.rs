@@ -57,6 +57,21 @@ impl Raster {
         Self { channels: 4, samples, ..self }
     }
 
+    /// Undoes a multiplication by alpha.
+    pub fn divided_by_alpha(mut self) -> Self {
+        let channels = usize::from(self.channels);
+        if channels % 2 == 1 {
+            return self;
+        }
+        match &mut self.samples {
+            Samples::U8(samples) => samples.chunks_exact_mut(channels).for_each(|pixel| divide(pixel, 0xff)),
+            Samples::U16(samples) => {
+                samples.chunks_exact_mut(channels).for_each(|pixel| divide(pixel, 0xffff))
+            }
+        }
+        self
+    }
+
     pub fn into_8_bit(self) -> Raster8 {
         let samples = match self.samples {
             Samples::U8(samples) => samples,
@@ -68,6 +83,15 @@ impl Raster {
 
 fn spread<T: Copy>(grey: &[T]) -> Vec<T> {
     grey.chunks_exact(2).flat_map(|pixel| [pixel[0], pixel[0], pixel[0], pixel[1]]).collect()
+}
+
+fn divide<T: Copy + Into<u32> + TryFrom<u32>>(pixel: &mut [T], full: u32) {
+    let Some((alpha, colors)) = pixel.split_last_mut() else { return };
+    let alpha = (*alpha).into();
+    for color in colors.iter_mut().filter(|_| alpha > 0) {
+        let divided = ((*color).into() * full + alpha / 2) / alpha;
+        *color = T::try_from(divided.min(full)).unwrap_or(*color);
+    }
 }
 
 /// Rounds, so that 0xffff is 0xff and the middle stays the middle.

@@ -43,12 +43,19 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     Ok(found)
 }
 
-/// A frame is bounded as the screen is, and some of it must be on the screen.
+/// How many times the screen's area a frame may have.
+const MAX_FRAME_AREA: u64 = 16;
+
+/// A frame is bounded as the screen is, some of it must be on the screen, and most of it not far outside.
 fn check_frame(numbers: Numbers<'_>, at: usize, limits: &Limits, screen: &Found) -> Result<(), Error> {
     let side = |offset| numbers.u16(at + offset).map_or(0, u32::from);
     limits.check_size(side(5), side(7))?;
     if side(1) >= screen.width || side(3) >= screen.height {
         return Err(Error::corrupt("the first frame is outside the screen"));
+    }
+    let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
+    if area(side(5), side(7)) > area(screen.width, screen.height) * MAX_FRAME_AREA {
+        return Err(Error::corrupt("the first frame is far larger than the screen"));
     }
     Ok(())
 }

@@ -41,6 +41,8 @@ pub struct Header {
     pub icc: Option<Vec<u8>>,
     /// Whether a JPEG is decoded only after its last byte, and needs room for all coefficients.
     pub progressive: bool,
+    /// Whether colors were multiplied by alpha.
+    pub premultiplied: bool,
     /// Whether the end of the file was there.
     pub complete: bool,
     /// Quality of a JPEG, estimated from its tables.
@@ -58,6 +60,7 @@ struct Found {
     animated: bool,
     scans: u32,
     progressive: bool,
+    premultiplied: bool,
     complete: bool,
     jpeg_quality: Option<u8>,
     icc: Profile,
@@ -98,6 +101,7 @@ impl Found {
             animated: false,
             scans: 1,
             progressive: false,
+            premultiplied: false,
             complete: true,
             jpeg_quality: None,
             icc: Profile::None,
@@ -172,6 +176,7 @@ impl Header {
             had_gps: exif.had_gps || found.xmp_gps,
             icc,
             progressive: found.progressive,
+            premultiplied: found.premultiplied,
             complete: found.complete,
             jpeg_quality: found.jpeg_quality,
             warnings,

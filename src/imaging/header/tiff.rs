@@ -13,8 +13,12 @@ const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
 const STRIP_OFFSETS: u16 = 273;
 const TILE_OFFSETS: u16 = 324;
+const EXTRA_SAMPLES: u16 = 338;
 const XMP: u16 = 700;
 const ICC: u16 = 34_675;
+
+/// The extra sample is alpha that the others were multiplied by.
+const ASSOCIATED: u64 = 1;
 
 /// Most strips or tiles of a picture.
 const MAX_STRIPS: u64 = 65_536;
@@ -43,6 +47,8 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
         metadata.add(xmp.len(), limits)?;
         found.xmp_gps = xmp_has_gps(xmp);
     }
+    let extra = first.entry(EXTRA_SAMPLES).and_then(|entry| first.number(&entry));
+    found.premultiplied = extra == Some(ASSOCIATED);
     found.exif = Some(exif::from_directory(bytes, &first));
     found.frames = u32::try_from(first.pages()).expect("at most 4,096");
     Ok(found)

@@ -1,0 +1,147 @@
+//! Pictures rendered by code, each named for what it proves.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage, codecs::gif::GifEncoder};
+use jpeg_encoder::{ColorType, Encoder};
+use moxcms::ColorProfile;
+
+const WIDTH: u32 = 240;
+const HEIGHT: u32 = 160;
+
+type Render = fn() -> Vec<u8>;
+
+const PICTURES: &[(&str, Render)] = &[
+    ("plain.jpg", || jpeg(1, None, false)),
+    ("orientation-1.jpg", || jpeg(1, None, false)),
+    ("orientation-2.jpg", || jpeg(2, None, false)),
+    ("orientation-3.jpg", || jpeg(3, None, false)),
+    ("orientation-4.jpg", || jpeg(4, None, false)),
+    ("orientation-5.jpg", || jpeg(5, None, false)),
+    ("orientation-6.jpg", || jpeg(6, None, false)),
+    ("orientation-7.jpg", || jpeg(7, None, false)),
+    ("orientation-8.jpg", || jpeg(8, None, false)),
+    ("orientation-9.jpg", || jpeg(9, None, false)),
+    ("gps.jpg", || jpeg(1, None, true)),
+    ("display-p3.jpg", || jpeg(1, Some(ColorProfile::new_display_p3()), false)),
+    ("adobe-rgb.jpg", || jpeg(1, Some(ColorProfile::new_adobe_rgb()), false)),
+    ("trailing-zip.jpg", || [jpeg(1, None, false), b"PK\x03\x04 a secret".to_vec()].concat()),
+    ("truncated.jpg", || truncated(jpeg(1, None, false))),
+    ("alpha.png", || written(scene_with_alpha().into(), ImageFormat::Png)),
+    ("plain.png", || written(scene().into(), ImageFormat::Png)),
+    ("16-bit.png", || written(DynamicImage::from(scene()).into_rgb16().into(), ImageFormat::Png)),
+    ("16-bit.tiff", || written(DynamicImage::from(scene()).into_rgb16().into(), ImageFormat::Tiff)),
+    ("grey.png", || written(DynamicImage::from(scene()).into_luma8().into(), ImageFormat::Png)),
+    ("plain.webp", || written(scene().into(), ImageFormat::WebP)),
+    ("plain.bmp", || written(scene().into(), ImageFormat::Bmp)),
+    ("animated.gif", animated),
+    ("huge-header.png", || huge_header(60_000)),
+    ("text.jpg", || b"This is no picture at all.".to_vec()),
+    ("empty.jpg", Vec::new),
+];
+
+/// Every picture's name.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PICTURES.iter().map(|(name, _)| *name)
+}
+
+/// The picture of a name. Rendered anew each time, always the same.
+pub fn picture(name: &str) -> Option<Vec<u8>> {
+    PICTURES.iter().find(|(other, _)| *other == name).map(|(_, render)| render())
+}
+
+/// A photo-like scene of any size, encoded as JPEG.
+pub fn photo(width: u32, height: u32) -> Vec<u8> {
+    encoded(&painted(width, height), 1, None, false)
+}
+
+fn scene() -> RgbImage {
+    painted(WIDTH, HEIGHT)
+}
+
+/// A sky with a sun on the left over a field: no two of its four corners are alike.
+fn painted(width: u32, height: u32) -> RgbImage {
+    let byte = |share: f32| (share.clamp(0.0, 1.0) * 255.0) as u8;
+    RgbImage::from_fn(width, height, |x, y| {
+        let (u, v) = (x as f32 / width as f32, y as f32 / height as f32);
+        let sun = (u - 0.2).hypot(v - 0.25) < 0.12;
+        if sun {
+            Rgb([250, 220, 60])
+        } else if v < 0.6 {
+            Rgb([byte(0.2 + u * 0.5), byte(0.4 + v * 0.5), byte(0.9 - u * 0.3)])
+        } else {
+            Rgb([byte(0.1 + u * 0.3), byte(0.6 - v * 0.2), byte(0.1 + (v - 0.6))])
+        }
+    })
+}
+
+fn scene_with_alpha() -> RgbaImage {
+    let mut picture = DynamicImage::from(scene()).into_rgba8();
+    for (x, _, pixel) in picture.enumerate_pixels_mut() {
+        pixel[3] = u8::try_from(x * 255 / WIDTH).expect("less than 255");
+    }
+    picture
+}
+
+fn written(picture: DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    picture.write_to(&mut Cursor::new(&mut bytes), format).expect("the encoder takes these pixels");
+    bytes
+}
+
+fn animated() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new(&mut bytes);
+    let second = RgbaImage::from_pixel(WIDTH, HEIGHT, Rgba([255, 0, 0, 255]));
+    for picture in [DynamicImage::from(scene()).into_rgba8(), second] {
+        encoder.encode_frame(Frame::new(picture)).expect("the encoder takes these pixels");
+    }
+    drop(encoder);
+    bytes
+}
+
+fn jpeg(orientation: u16, profile: Option<ColorProfile>, gps: bool) -> Vec<u8> {
+    encoded(&scene(), orientation, profile, gps)
+}
+
+fn encoded(picture: &RgbImage, orientation: u16, profile: Option<ColorProfile>, gps: bool) -> Vec<u8> {
+    const WHY: &str = "small segments and sides";
+    let side = |px: u32| u16::try_from(px).expect(WHY);
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, 92);
+    encoder.add_exif_metadata(&exif(orientation, gps)).expect(WHY);
+    if let Some(profile) = profile {
+        encoder.add_icc_profile(&profile.encode().expect("a built-in profile")).expect(WHY);
+    }
+    let (width, height) = (side(picture.width()), side(picture.height()));
+    encoder.encode(picture, width, height, ColorType::Rgb).expect(WHY);
+    bytes
+}
+
+/// One or two entries: orientation, and a directory that holds a latitude's letter.
+fn exif(orientation: u16, gps: bool) -> Vec<u8> {
+    let entry = |tag: u16, kind: u16, count: u32, value: [u8; 4]| {
+        [&tag.to_be_bytes()[..], &kind.to_be_bytes(), &count.to_be_bytes(), &value].concat()
+    };
+    let [high, low] = orientation.to_be_bytes();
+    let mut entries = vec![entry(0x0112, 3, 1, [high, low, 0, 0])];
+    if gps {
+        entries.push(entry(0x8825, 4, 1, 38_u32.to_be_bytes()));
+    }
+    let count = u16::try_from(entries.len()).expect("two at most").to_be_bytes();
+    let first = [b"MM\0\x2a\0\0\0\x08".as_slice(), &count, &entries.concat(), &[0; 4]].concat();
+    let directory = [&[0, 1][..], &entry(1, 2, 2, *b"N\0\0\0"), &[0; 4]].concat();
+    if gps { [first, directory].concat() } else { first }
+}
+
+fn truncated(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.len() / 2);
+    bytes
+}
+
+fn huge_header(side: u32) -> Vec<u8> {
+    let mut bytes = written(RgbImage::new(1, 1).into(), ImageFormat::Png);
+    bytes[16..20].copy_from_slice(&side.to_be_bytes());
+    bytes[20..24].copy_from_slice(&side.to_be_bytes());
+    bytes
+}

@@ -1,0 +1,114 @@
+use darkroom_jobs::{ErrorCode, WarningCode};
+use proptest::prelude::*;
+
+use super::*;
+use crate::dev::pictures::{names, picture};
+
+fn made(name: &str) -> Result<Normalized, Error> {
+    let original = picture(name).unwrap();
+    normalize(&original, &Preset::USER_PHOTO, &Limits::default(), &mut |_| {})
+}
+
+fn pixels(jpeg: &[u8]) -> image::RgbImage {
+    image::load_from_memory(jpeg).unwrap().into_rgb8()
+}
+
+#[track_caller]
+fn assert_close(left: &image::RgbImage, right: &image::RgbImage, tolerance: f64) {
+    assert_eq!(left.dimensions(), right.dimensions());
+    let sum: f64 = left.iter().zip(right.iter()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
+    let mean = sum / left.len() as f64;
+    assert!(mean <= tolerance, "the mean difference is {mean}");
+}
+
+#[test]
+fn all_eight_orientations_are_applied_once() {
+    let plain = image::load_from_memory(&picture("plain.jpg").unwrap()).unwrap();
+    for number in 1..=8u8 {
+        let mut expected = plain.clone();
+        expected.apply_orientation(image::metadata::Orientation::from_exif(number).unwrap());
+
+        let normalized = made(&format!("orientation-{number}.jpg")).unwrap();
+
+        assert_eq!(normalized.facts.orientation, number);
+        assert_close(&pixels(&normalized.jpeg), &expected.into_rgb8(), 3.0);
+    }
+}
+
+#[test]
+fn every_format_shows_the_same_picture() {
+    let expected = pixels(&picture("plain.jpg").unwrap());
+    for name in ["plain.png", "plain.webp", "plain.bmp", "16-bit.png", "16-bit.tiff", "animated.gif"] {
+        let normalized = made(name).unwrap();
+
+        assert_close(&pixels(&normalized.jpeg), &expected, 4.0);
+    }
+}
+
+#[test]
+fn nothing_but_pixels_and_a_small_profile_is_left() {
+    for name in ["gps.jpg", "trailing-zip.jpg", "display-p3.jpg"] {
+        let jpeg = made(name).unwrap().jpeg;
+
+        for secret in [&b"Exif"[..], b"PK\x03\x04", b"secret", b"Display P3"] {
+            assert!(!jpeg.windows(secret.len()).any(|word| word == secret), "{name} keeps {secret:?}");
+        }
+    }
+}
+
+#[test]
+fn the_profile_is_small_and_reads_as_srgb() {
+    let profile = color::compact_srgb();
+
+    assert!(profile.len() <= 500, "{} bytes", profile.len());
+    assert!(moxcms::ColorProfile::new_from_slice(&profile).unwrap().is_matrix_shaper());
+}
+
+#[test]
+fn gps_is_told_and_only_told() {
+    assert!(made("gps.jpg").unwrap().facts.had_gps);
+    assert!(!made("plain.jpg").unwrap().facts.had_gps);
+}
+
+#[test]
+fn alpha_is_flattened_on_white() {
+    let picture = pixels(&made("alpha.png").unwrap().jpeg);
+
+    assert!(picture.get_pixel(0, 80).0.iter().all(|sample| *sample > 245));
+}
+
+#[test]
+fn oddities_are_warned_of() {
+    let codes = |name| made(name).unwrap().warnings.iter().map(|warning| warning.code).collect::<Vec<_>>();
+
+    assert_eq!(codes("orientation-9.jpg"), [WarningCode::ExifInvalid]);
+    assert_eq!(codes("animated.gif"), [WarningCode::AnimationDropped]);
+    assert_eq!(codes("plain.jpg"), []);
+}
+
+#[test]
+fn bad_files_are_refused_by_their_codes() {
+    let code = |name| made(name).unwrap_err().code();
+
+    assert_eq!(code("empty.jpg"), ErrorCode::SourceEmpty);
+    assert_eq!(code("text.jpg"), ErrorCode::NotAnImage);
+    assert_eq!(code("truncated.jpg"), ErrorCode::ImageTruncated);
+    assert_eq!(code("huge-header.png"), ErrorCode::ImageDimensions);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_damaged_picture_is_a_jpeg_or_a_code(index in 0..names().count(), at in any::<prop::sample::Index>(), byte: u8) {
+        let mut original = picture(names().nth(index).unwrap()).unwrap();
+        if !original.is_empty() {
+            let at = at.index(original.len());
+            original[at] = byte;
+        }
+
+        let result = normalize(&original, &Preset::USER_PHOTO, &Limits::default(), &mut |_| {});
+
+        prop_assert!(result.map_or(true, |normalized| normalized.jpeg.starts_with(b"\xff\xd8\xff")));
+    }
+}

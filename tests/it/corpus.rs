@@ -1,0 +1,48 @@
+//! The pictures of other people's bug reports, judged by the script that lies beside them. They are not part of the
+//! repository: `DARKROOM_TEST_CORPUS` names the folder that has `check.py`, `images` and `hostile/images`.
+
+use std::{path::PathBuf, process::Command};
+
+/// Parts of the names of pictures that are not handled yet. Everything else must pass.
+const OUT_OF_SCOPE: &[&str] = &[
+    ".heic", ".heif", ".avif", // refused by name
+    "made-cmyk-icc.jpg", // CMYK is converted without its profile
+    "made-arithmetic.jpg", // the decoder has no arithmetic coding
+    "zune-440-non-interleaved.jpg", // the decoder loses the scans of color
+    "image-ycbcr_jpeg_8bit.tif", // the decoder has no YCbCr in TIFF
+    "pillow-multipage.tiff", // nor palettes of one bit
+    "wuffs-bad-comment-length.jpg", // nor patience with a length of zero
+];
+
+fn failures(folder: &str, limits: &[&str]) -> Option<Vec<String>> {
+    let Some(corpus) = std::env::var_os("DARKROOM_TEST_CORPUS").map(PathBuf::from) else {
+        eprintln!("left out: DARKROOM_TEST_CORPUS is not set");
+        return None;
+    };
+    let normalize = format!("{} normalize {{in}} -o {{out}}", env!("CARGO_BIN_EXE_darkroom"));
+    let check = Command::new("python3")
+        .arg(corpus.join("check.py"))
+        .args(["--dir", folder, "--cmd", &normalize])
+        .args(limits)
+        .output()
+        .unwrap();
+    let report = String::from_utf8(check.stdout).unwrap();
+    assert!(report.contains("score: "), "{}", String::from_utf8_lossy(&check.stderr));
+    Some(report.lines().filter(|line| line.starts_with("FAIL")).map(str::to_owned).collect())
+}
+
+#[test]
+fn pictures_of_all_kinds_come_out_right() {
+    let Some(mut failures) = failures("images", &[]) else { return };
+
+    failures.retain(|line| !OUT_OF_SCOPE.iter().any(|part| line.contains(part)));
+
+    assert_eq!(failures, Vec::<String>::new());
+}
+
+#[test]
+fn hostile_files_are_answered_in_bounds() {
+    let Some(failures) = failures("hostile/images", &["--max-cpu", "2", "--max-rss", "300"]) else { return };
+
+    assert_eq!(failures, Vec::<String>::new());
+}
