@@ -13,6 +13,7 @@ use crate::{
 
 /// Runs a worker with a Redis and an S3 server of its own, until Ctrl-C; their data stays in one folder.
 #[derive(Args, Debug)]
+#[group(skip)]
 pub struct Dev {
     /// Folder of the data.
     #[arg(long, value_name = "DIR", default_value = ".darkroom")]
