@@ -1,5 +1,7 @@
 //! The producer against a real server.
 
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests may panic, start a server and ask the environment")]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -1,9 +1,13 @@
 //! Everything that needs a real server, in one binary.
 
+#![expect(clippy::disallowed_methods, reason = "tests start processes, and ask the environment for more pictures")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
+mod corpus;
 mod embedded_s3;
 mod sources;
 mod storage;
 mod storage_faults;
+mod worker;

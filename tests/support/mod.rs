@@ -1,4 +1,5 @@
 //! What suites share.
 
 pub mod bucket;
+pub mod darkroom;
 pub mod faults;

@@ -1,0 +1,260 @@
+//! What a worker promises, shown on real processes: nothing is lost, nothing stops it.
+
+use darkroom_jobs::{Delete, ErrorCode, ImageId, Kind, ObjectKey, Receipt, Source, Status, Target, Upload};
+
+use crate::support::darkroom::{TestDarkroom, picture};
+
+fn code(receipt: &Receipt) -> ErrorCode {
+    receipt.error.as_ref().expect("a failed job says why").code
+}
+
+#[tokio::test]
+async fn a_staged_photo_becomes_a_clean_jpeg_and_its_original_goes() {
+    let darkroom = TestDarkroom::start().await;
+    let _worker = darkroom.worker(&[]);
+
+    let (job, key) = darkroom.upload(picture("gps.jpg")).await;
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!((receipt.status, receipt.attempts, receipt.deliveries), (Status::Done, 1, 1));
+    assert_eq!(receipt.source.as_ref().and_then(|source| source.had_gps), Some(true));
+    let object = receipt.object.expect("a stored picture is described");
+    let there = darkroom.storage.download(&key, 1 << 20, None).await.expect("the picture is there");
+    assert_eq!((object.key, object.sha256, object.size), (key.clone(), there.sha256, there.bytes.len() as u64));
+    darkroom.eventually_only(&[key.as_str()]).await;
+}
+
+#[tokio::test]
+async fn a_job_pushed_by_hand_is_done() {
+    let mut darkroom = TestDarkroom::start().await;
+    let _worker = darkroom.worker(&[]);
+    let upload = darkroom.staged(picture("plain.jpg")).await;
+    let payload = serde_json::to_vec(&upload).expect("a job is JSON");
+
+    darkroom.push_by_hand(Kind::Upload, "by-hand-1", &payload).await;
+    let receipt = darkroom.final_receipt(&"by-hand-1".parse().expect("an id")).await;
+
+    assert_eq!(receipt.status, Status::Done);
+}
+
+#[tokio::test]
+async fn a_job_is_redelivered_after_its_worker_dies() {
+    let darkroom = TestDarkroom::start().await;
+    let silent = SilentServer::start();
+    let mut doomed = darkroom.worker(&[("S3_ENDPOINT_URL", &silent.url)]);
+    let (job, key) = darkroom.upload(picture("plain.jpg")).await;
+
+    darkroom.receipt_when(&job, Status::Running).await;
+    doomed.kill().await;
+    let _second = darkroom.worker(&[]);
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!((receipt.status, receipt.attempts, receipt.deliveries), (Status::Done, 1, 2));
+    darkroom.eventually_only(&[key.as_str()]).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_stop_hands_back_what_it_cannot_finish() {
+    let darkroom = TestDarkroom::start().await;
+    let silent = SilentServer::start();
+    let mut first = darkroom.worker(&[("S3_ENDPOINT_URL", &silent.url), ("DARKROOM_SHUTDOWN_MS", "300")]);
+    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+    darkroom.receipt_when(&job, Status::Running).await;
+
+    first.signal("TERM");
+    let exit = first.exit_code().await;
+    let between = darkroom.producer.receipt(&job).await.expect("redis answers").expect("the job is known");
+    let _second = darkroom.worker(&[]);
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!(exit, Some(0), "{}", first.log());
+    assert_eq!((between.status, between.attempts), (Status::Queued, 0));
+    assert_eq!((receipt.status, receipt.attempts, receipt.deliveries), (Status::Done, 1, 2));
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_stop_lets_running_jobs_finish() {
+    let darkroom = TestDarkroom::start().await;
+    let mut worker = darkroom.worker(&[]);
+    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+    darkroom.final_receipt(&job).await;
+
+    worker.signal("TERM");
+
+    assert_eq!(worker.exit_code().await, Some(0), "{}", worker.log());
+}
+
+#[tokio::test]
+async fn an_upload_is_retried_with_back_off_until_the_bucket_is_back() {
+    let darkroom = TestDarkroom::start().await;
+    let upload = darkroom.staged(picture("plain.jpg")).await;
+    darkroom.services.s3.pause();
+    let _worker = darkroom.worker(&[]);
+
+    let job = darkroom.producer.enqueue(upload).await.expect("redis takes jobs");
+    let retrying = darkroom.receipt_when(&job, Status::Retrying).await;
+    darkroom.services.s3.resume();
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!(code(&retrying), ErrorCode::StorageUnavailable);
+    assert!(retrying.next_attempt_at.is_some() && !retrying.is_final);
+    assert_eq!(receipt.status, Status::Done);
+    assert!(receipt.attempts >= 2, "{receipt:?}");
+}
+
+#[tokio::test]
+async fn running_an_upload_twice_stores_one_object() {
+    let darkroom = TestDarkroom::start().await;
+    let _worker = darkroom.worker(&[]);
+    let mut upload = darkroom.staged(picture("plain.jpg")).await;
+    let first = darkroom.producer.enqueue(upload.clone()).await.expect("redis takes jobs");
+    let first = darkroom.final_receipt(&first).await;
+
+    upload.source = darkroom.staged(picture("plain.jpg")).await.source;
+    let second = darkroom.producer.enqueue(upload.clone()).await.expect("redis takes jobs");
+    let second = darkroom.final_receipt(&second).await;
+    upload.source = darkroom.staged(picture("plain.png")).await.source;
+    let other = darkroom.producer.enqueue(upload).await.expect("redis takes jobs");
+    let other = darkroom.final_receipt(&other).await;
+
+    assert_eq!((first.status, second.status), (Status::Done, Status::Done));
+    assert_eq!(first.object, second.object);
+    assert_eq!((other.status, code(&other)), (Status::Failed, ErrorCode::KeyConflict));
+}
+
+#[tokio::test]
+async fn a_deleted_image_is_gone_and_does_not_come_back() {
+    let darkroom = TestDarkroom::start().await;
+    let _worker = darkroom.worker(&[("DARKROOM_SECOND_PASS_MS", "200")]);
+    let upload = darkroom.staged(picture("plain.jpg")).await;
+    let stored = darkroom.producer.enqueue(upload.clone()).await.expect("redis takes jobs");
+    darkroom.final_receipt(&stored).await;
+    let target = Target::UserPhoto { user_id: upload.user_id.clone(), image_id: upload.image_id };
+
+    let delete = darkroom.producer.enqueue(Delete { target }).await.expect("redis takes jobs");
+    let deleted = darkroom.final_receipt(&delete).await;
+    let again = Upload { source: darkroom.staged(picture("plain.jpg")).await.source, ..upload };
+    let again = darkroom.producer.enqueue(again).await.expect("redis takes jobs");
+    let again = darkroom.final_receipt(&again).await;
+
+    let deletion = deleted.deletion.expect("a deletion says what it removed");
+    assert_eq!((deleted.status, deletion.objects), (Status::Done, 1));
+    assert_eq!(again.status, Status::Superseded);
+    darkroom.eventually_only(&[]).await;
+}
+
+#[tokio::test]
+async fn erasing_an_owner_is_put_off_neither_refused_nor_done() {
+    let darkroom = TestDarkroom::start().await;
+    let worker = darkroom.worker(&[]);
+    let target = Target::User { user_id: "u1".parse().expect("an id") };
+
+    let job = darkroom.producer.enqueue(Delete { target }).await.expect("redis takes jobs");
+    let receipt = darkroom.receipt_when_deferred(&job).await;
+
+    assert_eq!((receipt.status, receipt.attempts, receipt.is_final), (Status::Queued, 0, false));
+    assert!(worker.log().contains("erasure of an owner put off"), "{}", worker.log());
+}
+
+#[tokio::test]
+async fn what_is_no_job_is_dead_with_a_reason_and_stops_nobody() {
+    let mut darkroom = TestDarkroom::start().await;
+    let mut worker = darkroom.worker(&[]);
+    let image = ImageId::random();
+    let inline = r#""source":{"type":"inline","base64":"AA=="}"#;
+    let huge = format!(r#"{{"user_id":"u1","image_id":"{image}",{inline},"context":"{}"}}"#, "x".repeat(5 << 20));
+    let cases: Vec<(&str, String, ErrorCode)> = vec![
+        ("not-json", "{".into(), ErrorCode::JobMalformed),
+        ("wrong-field", format!(r#"{{"user_id":"u1","image_id":"{image}","source":7}}"#), ErrorCode::JobMalformed),
+        ("huge", huge, ErrorCode::JobMalformed),
+        ("slash", format!(r#"{{"user_id":"a/b","image_id":"{image}",{inline}}}"#), ErrorCode::IdInvalid),
+        ("dots", format!(r#"{{"user_id":"..","image_id":"{image}",{inline}}}"#), ErrorCode::IdInvalid),
+        (
+            "elsewhere",
+            format!(r#"{{"user_id":"u1","image_id":"{image}","source":{{"type":"staged","key":"products/1/x.jpg"}}}}"#),
+            ErrorCode::IdInvalid,
+        ),
+        (
+            "url",
+            format!(r#"{{"user_id":"u1","image_id":"{image}","source":{{"type":"url","url":"http://127.0.0.1/"}}}}"#),
+            ErrorCode::HostBlocked,
+        ),
+    ];
+
+    for (id, payload, expected) in &cases {
+        darkroom.push_by_hand(Kind::Upload, id, payload.as_bytes()).await;
+        let receipt = darkroom.final_receipt(&id.parse().expect("an id")).await;
+        let error = receipt.error.as_ref().expect("a failed job says why");
+        assert_eq!((receipt.status, error.code), (Status::Failed, *expected), "{id}");
+        assert!(!error.hint.is_empty() && error.message.len() < 1_000, "{id}: {error:?}");
+    }
+    let (good, _) = darkroom.upload(picture("plain.jpg")).await;
+
+    assert_eq!(darkroom.final_receipt(&good).await.status, Status::Done);
+    assert!(worker.is_running());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_picture_is_dead_with_a_reason_and_stops_nobody() {
+    let darkroom = TestDarkroom::start().await;
+    let mut worker = darkroom.worker(&[]);
+    let cases = [
+        ("empty.jpg", ErrorCode::SourceEmpty),
+        ("text.jpg", ErrorCode::NotAnImage),
+        ("truncated.jpg", ErrorCode::ImageTruncated),
+        ("huge-header.png", ErrorCode::ImageDimensions),
+    ];
+
+    for (name, expected) in cases {
+        let (job, _) = darkroom.upload(picture(name)).await;
+        let receipt = darkroom.final_receipt(&job).await;
+        assert_eq!((receipt.status, code(&receipt)), (Status::Failed, expected), "{name}");
+    }
+
+    assert!(worker.is_running());
+}
+
+#[tokio::test]
+async fn an_original_that_is_missing_is_looked_for_twice() {
+    let darkroom = TestDarkroom::start().await;
+    let _worker = darkroom.worker(&[]);
+    let key = "staging/nobody/put-it-here".parse().expect("a staged key");
+    let source = Source::Staged { key, bytes: None, etag: None, sha256: None };
+    let upload = Upload { user_id: "u1".parse().expect("an id"), image_id: ImageId::random(), source };
+
+    let job = darkroom.producer.enqueue(upload).await.expect("redis takes jobs");
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!((receipt.status, receipt.attempts), (Status::Failed, 2));
+    assert_eq!(code(&receipt), ErrorCode::SourceMissing);
+}
+
+#[tokio::test]
+async fn a_job_that_comes_too_late_is_expired() {
+    let darkroom = TestDarkroom::start().await;
+    let upload = darkroom.staged(picture("plain.jpg")).await;
+    let key = ObjectKey::user_photo(&upload.user_id, &upload.image_id);
+    let mut payload = darkroom_jobs::Payload::from(upload);
+    payload.expires_at = Some("2020-01-01T00:00:00Z".parse().expect("a time"));
+
+    let job = darkroom.producer.enqueue(payload).await.expect("redis takes jobs");
+    let _worker = darkroom.worker(&[]);
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!((receipt.status, receipt.is_final), (Status::Expired, true));
+    assert!(!darkroom.storage.exists(&key).await.expect("the bucket answers"));
+}
+
+/// An S3 server that takes every connection and never says a word.
+struct SilentServer {
+    url: String,
+    _listener: std::net::TcpListener,
+}
+
+impl SilentServer {
+    fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        Self { url, _listener: listener }
+    }
+}

@@ -1,0 +1,192 @@
+//! A whole darkroom of a test's own: Redis, an S3 server, and workers as real processes.
+
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use darkroom::{
+    config,
+    dev::{pictures, services::Services},
+    storage::{Storage, list::Prefix, put::ObjectAttributes},
+};
+use darkroom_jobs::{ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// Servers, and ways to ask them.
+pub struct TestDarkroom {
+    pub services: Services,
+    pub producer: Producer,
+    pub storage: Storage,
+    pub redis: redis::aio::MultiplexedConnection,
+    folder: TempDir,
+}
+
+impl TestDarkroom {
+    pub async fn start() -> Self {
+        #[derive(Parser)]
+        struct Arguments {
+            #[command(flatten)]
+            dev: config::Dev,
+        }
+        let folder = TempDir::new().expect("a folder can be made");
+        let mut dev = Arguments::parse_from(["test"]).dev;
+        dev.redis_server = std::env::var_os("DARKROOM_TEST_REDIS_SERVER").map(Into::into).or(dev.redis_server);
+        let services = Services::start(&dev, folder.path()).await.expect("both servers start");
+        let client = redis::Client::open(services.redis.url()).expect("a url");
+        Self {
+            producer: Producer::connect(&services.redis.url(), "darkroom").await.expect("redis answers"),
+            storage: Storage::new(&services.settings().expect("the services' settings are right"))
+                .await
+                .expect("the services' settings are right"),
+            redis: client.get_multiplexed_async_connection().await.expect("redis answers"),
+            services,
+            folder,
+        }
+    }
+
+    /// A worker process with a lease of 2 s, and more settings.
+    pub fn worker(&self, more: &[(&str, &str)]) -> Worker {
+        let log = self.folder.path().join(format!("worker-{}.log", JobId::generate()));
+        let file = std::fs::File::create(&log).expect("a log can be made");
+        let process = Command::new(env!("CARGO_BIN_EXE_darkroom"))
+            .arg("worker")
+            .envs(self.services.environment())
+            .envs([
+                ("DARKROOM_LEASE_MS", "2000"),
+                ("DARKROOM_HEARTBEAT_MS", "400"),
+                ("DARKROOM_REAP_MS", "500"),
+                ("DARKROOM_RETRY_BASE_MS", "300"),
+                ("DARKROOM_LOG_FORMAT", "json"),
+            ])
+            .envs(more.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the worker starts");
+        Worker { process, log }
+    }
+
+    /// Stages a picture for a user and enqueues it.
+    pub async fn upload(&self, original: Vec<u8>) -> (JobId, ObjectKey) {
+        let upload = self.staged(original).await;
+        let key = ObjectKey::user_photo(&upload.user_id, &upload.image_id);
+        (self.producer.enqueue(upload).await.expect("redis takes jobs"), key)
+    }
+
+    pub async fn staged(&self, original: Vec<u8>) -> Upload {
+        let image_id = ImageId::random();
+        let key: darkroom_jobs::StagedKey = format!("staging/test/{image_id}").parse().expect("a staged key");
+        self.storage
+            .upload(&ObjectKey::staged(&key), original.into(), &ObjectAttributes::default())
+            .await
+            .expect("the bucket takes originals");
+        let source = Source::Staged { key, bytes: None, etag: None, sha256: None };
+        Upload { user_id: "u1".parse().expect("an id"), image_id, source }
+    }
+
+    /// The final receipt, within 30 s.
+    pub async fn final_receipt(&self, job: &JobId) -> Receipt {
+        let receipt = self.producer.wait(job, Duration::from_secs(30)).await;
+        receipt.unwrap_or_else(|error| panic!("no final receipt of {job}: {error}"))
+    }
+
+    /// The receipt once it has this status, within 20 s.
+    pub async fn receipt_when(&self, job: &JobId, status: Status) -> Receipt {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let receipt = self.producer.receipt(job).await.expect("redis answers");
+            match receipt {
+                Some(receipt) if receipt.status == status => return receipt,
+                other => assert!(Instant::now() < deadline, "{job} did not become {status:?}: {other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The receipt once the job was put off, within 20 s.
+    pub async fn receipt_when_deferred(&self, job: &JobId) -> Receipt {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let receipt = self.producer.receipt(job).await.expect("redis answers");
+            match receipt {
+                Some(receipt) if receipt.next_attempt_at.is_some() => return receipt,
+                other => assert!(Instant::now() < deadline, "{job} was not put off: {other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits, at most 10 s, until the bucket holds these objects and no others: what is staged goes after the receipt.
+    pub async fn eventually_only(&self, keys: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let mut objects = self.objects().await;
+            objects.retain(|key| !key.starts_with("_darkroom/"));
+            if objects == keys {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the bucket holds {objects:?}, not {keys:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Pushes a payload as anybody could who has `redis-cli`.
+    pub async fn push_by_hand(&mut self, kind: Kind, id: &str, payload: &[u8]) {
+        let queue = format!("{{darkroom}}:{kind}");
+        let () = redis::pipe()
+            .atomic()
+            .hset(format!("{queue}:data"), id, payload)
+            .zadd(format!("{queue}:scheduled"), id, 0)
+            .query_async(&mut self.redis)
+            .await
+            .expect("redis answers");
+    }
+
+    /// Keys of all objects.
+    pub async fn objects(&self) -> Vec<String> {
+        let page = self.storage.list(&Prefix::everything(), None).await.expect("the bucket answers");
+        page.entries.into_iter().map(|entry| entry.key).collect()
+    }
+}
+
+/// A worker process; dropping it kills it.
+pub struct Worker {
+    process: Child,
+    log: std::path::PathBuf,
+}
+
+impl Worker {
+    pub fn signal(&self, name: &str) {
+        let id = self.process.id().expect("the worker runs").to_string();
+        let sent = std::process::Command::new("kill").args([&format!("-{name}"), &id]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    /// As the out-of-memory killer does.
+    pub async fn kill(&mut self) {
+        self.process.kill().await.expect("the worker runs");
+    }
+
+    /// The exit code, within 30 s.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.process.wait()).await;
+        ended.expect("the worker ends").expect("it can be waited for").code()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().expect("it can be asked").is_none()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log is there")
+    }
+}
+
+/// A picture that is rendered by code.
+pub fn picture(name: &str) -> Vec<u8> {
+    pictures::picture(name).unwrap_or_else(|| panic!("no picture is called {name}"))
+}
