@@ -3,7 +3,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod corpus;
 mod embedded_s3;
+mod layers;
+mod settings;
 mod sources;
 mod storage;
 mod storage_faults;
