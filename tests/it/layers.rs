@@ -25,14 +25,11 @@ const LAYERS: [(&str, &[&str]); 13] = [
 const EARLIER: &[&str] = &["*"];
 
 /// The files that may name apalis.
-const NAME_APALIS: [&str; 6] = [
+const NAME_APALIS: [&str; 4] = [
     "jobs/src/producer.rs",
     "src/worker/mod.rs",
     "src/worker/backend.rs",
     "src/worker/schedule.rs",
-    // The service that apalis calls is built from what these two give it.
-    "src/worker/execution.rs",
-    "src/worker/running.rs",
 ];
 
 #[test]
