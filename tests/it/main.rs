@@ -7,6 +7,8 @@ mod support;
 
 mod corpus;
 mod embedded_s3;
+mod layers;
+mod settings;
 mod sources;
 mod storage;
 mod storage_faults;

@@ -1,0 +1,152 @@
+//! Holds the map of `ARCHITECTURE.md`: which room may name which, read from the source itself.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A room, and the rooms that it may name. Every arrow points to an earlier row, so there is no cycle.
+const LAYERS: [(&str, &[&str]); 13] = [
+    ("imaging", &[]),
+    ("config", &["imaging"]),
+    ("telemetry", &["config"]),
+    ("storage", &["config"]),
+    ("queue", &["config"]),
+    ("sandbox", &["config", "imaging"]),
+    ("sources", &["config", "storage", "queue"]),
+    ("handlers", &["config", "imaging", "queue", "sandbox", "sources", "storage"]),
+    ("worker", EARLIER),
+    ("http", &["config", "queue", "storage", "telemetry"]),
+    ("dev", EARLIER),
+    ("cli", EARLIER),
+    ("main", EARLIER),
+];
+const EARLIER: &[&str] = &["*"];
+
+/// The files that may name apalis.
+const NAME_APALIS: [&str; 4] = [
+    "jobs/src/producer.rs",
+    "src/worker/mod.rs",
+    "src/worker/backend.rs",
+    "src/worker/schedule.rs",
+];
+
+#[test]
+fn every_room_names_only_the_rooms_below_it() {
+    let mut wrong = Vec::new();
+    for file in rust_files("src") {
+        let room = room_of(&file);
+        let may = allowed(&room);
+        for named in rooms_named(&fs::read_to_string(&file).unwrap()) {
+            if named != room && !may.contains(&named) {
+                wrong.push(format!("{} names {named}", file.display()));
+            }
+        }
+    }
+
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn apalis_is_named_in_its_few_files() {
+    let named: Vec<_> = rust_files("src").into_iter().chain(rust_files("jobs/src")).filter(|file| names_apalis(file)).collect();
+
+    let elsewhere: Vec<_> = named.iter().filter(|file| !NAME_APALIS.iter().any(|known| file.ends_with(known))).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
+
+#[test]
+fn no_test_file_of_this_suite_is_forgotten() {
+    let main = fs::read_to_string(root().join("tests/it/main.rs")).unwrap();
+
+    for file in rust_files("tests/it").into_iter().filter(|file| !file.ends_with("main.rs")) {
+        let module = file.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(main.contains(&format!("mod {module};")), "tests/it/main.rs does not list {module}");
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn room_of(file: &Path) -> String {
+    let first = file.strip_prefix(root().join("src")).unwrap().components().next().unwrap();
+    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+fn allowed(room: &str) -> BTreeSet<String> {
+    if room == "lib" {
+        return LAYERS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    }
+    let row = LAYERS.iter().position(|(name, _)| *name == room);
+    let row = row.unwrap_or_else(|| panic!("{room} is no room of the map"));
+    let names = |rows: &[(&str, &[&str])]| rows.iter().map(|(name, _)| (*name).to_owned()).collect();
+    if LAYERS[row].1 == EARLIER { names(&LAYERS[..row]) } else { LAYERS[row].1.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+/// Rooms behind `crate::`, also in the braces of `use crate::{config, storage::Storage}`.
+fn rooms_named(source: &str) -> BTreeSet<String> {
+    let code: String = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let mut named = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => named.extend(top_level(list).into_iter().map(|item| first_word(&item))),
+            None => drop(named.insert(first_word(rest))),
+        }
+    }
+    named.retain(|word| LAYERS.iter().any(|(name, _)| name == word));
+    named
+}
+
+/// The items of a braced list, those inside inner braces left out.
+fn top_level(list: &str) -> Vec<String> {
+    let (mut depth, mut items) = (0_i32, vec![String::new()]);
+    for character in list.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => items.push(String::new()),
+            other if depth == 0 => items.last_mut().unwrap().push(other),
+            _ => {}
+        }
+    }
+    items
+}
+
+fn first_word(text: &str) -> String {
+    text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+fn names_apalis(file: &Path) -> bool {
+    let source = fs::read_to_string(file).unwrap();
+    source.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("apalis"))
+}
+
+#[test]
+fn the_reader_of_use_lines_sees_nested_and_inline_paths() {
+    let source = "use crate::{\n  config::{self, check},\n  storage::Storage,\n};\n// crate::worker\nfn f() { crate::queue::x() }";
+
+    let named: Vec<_> = rooms_named(source).into_iter().collect();
+
+    assert_eq!(named, ["config", "queue", "storage"]);
+}
