@@ -61,6 +61,8 @@ pub fn run() -> ExitCode {
         Err(exit) => return exit,
     };
     telemetry::start(&line.log);
+    // A second provider in the tree must not make the choice ambiguous; an error says that one is installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a machine that runs processes has threads");
     runtime.block_on(line.command.run()).unwrap_or_else(|error| {
         eprintln!("darkroom: {error:#}");

@@ -86,7 +86,7 @@ impl Clock {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = false)]
+    #[tokio::test]
     async fn a_clock_that_stands_still_does_not_expire() {
         let clock = Clock::start(Duration::from_millis(50));
 
