@@ -249,7 +249,7 @@ async fn a_job_that_comes_too_late_is_expired() {
     let mut payload = darkroom_jobs::Payload::from(upload);
     payload.expires_at = Some("2020-01-01T00:00:00Z".parse().expect("a time"));
 
-    let job = darkroom.producer.enqueue(payload).await.expect("redis takes jobs");
+    let job = darkroom.producer.enqueue::<Upload>(payload).await.expect("redis takes jobs");
     let _worker = darkroom.worker(&[]);
     let receipt = darkroom.final_receipt(&job).await;
 
