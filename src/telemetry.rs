@@ -7,8 +7,7 @@ use tracing_subscriber::{EnvFilter, fmt, fmt::format::FmtSpan};
 use crate::config::{Log, LogFormat};
 
 /// Put before the operator's filter: these log whole requests, or every frame.
-const QUIET: &str =
-    "s3s=warn,s3s_fs=warn,hyper=warn,h2=warn,aws_config=warn,aws_smithy_runtime=warn,rustls=warn";
+const QUIET: &str = "s3s=off,s3s_fs=warn,apalis_core=warn,hyper=warn,h2=warn,aws_config=warn,aws_smithy_runtime=warn,rustls=warn";
 
 /// Starts logging: text on a terminal, one JSON object per line elsewhere.
 ///

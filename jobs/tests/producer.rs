@@ -1,6 +1,10 @@
 //! The producer against a real server.
 
-#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests may panic, start a server and ask the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests may panic, start a server and ask the environment"
+)]
 
 mod support;
 

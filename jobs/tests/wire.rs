@@ -1,6 +1,10 @@
 //! Every released shape still decodes: fixtures are added, never edited.
 
-#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests may panic, start a server and ask the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests may panic, start a server and ask the environment"
+)]
 
 use std::{fs, path::Path};
 

@@ -61,7 +61,7 @@ pub fn run() -> ExitCode {
         Err(exit) => return exit,
     };
     telemetry::start(&line.log);
-    // A second provider in the tree must not make the choice ambiguous; an error says that one is installed.
+    // The first provider of a process stays: TLS to Redis and S3 is ring's.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a machine that runs processes has threads");
     runtime.block_on(line.command.run()).unwrap_or_else(|error| {

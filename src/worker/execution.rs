@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use apalis_core::error::BoxDynError;
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinError, JoinSet},
@@ -47,7 +46,7 @@ impl Running {
     }
 
     /// Executes a delivery in a task of its own and waits for it. Never fails: what happens to the job is settled.
-    pub async fn start(&self, parcel: Parcel) -> Result<(), BoxDynError> {
+    pub async fn start(&self, parcel: Parcel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(delivery) = parcel.open() else { return Ok(()) };
         let (tools, queue, counted) = (self.tools.clone(), self.queue.clone(), Counted::new(&self.count));
         let task = tokio::spawn(async move {

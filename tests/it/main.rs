@@ -1,6 +1,9 @@
 //! Everything that needs a real server, in one binary.
 
-#![expect(clippy::disallowed_methods, reason = "tests start processes, and ask the environment for more pictures")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start processes, and ask the environment for more pictures"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -23,7 +23,13 @@ fn every_wrong_setting_is_told_at_once_and_the_exit_code_is_that_of_configuratio
     ]);
 
     let text = String::from_utf8(output.stdout).unwrap();
-    for name in ["DARKROOM_LEASE_MS", "S3_FORCE_PATH_STYLE", "DARKROOM_IMAGE_MEMORY", "DARKROOM_RETRY_MAX_MS", "S3_BUCKET"] {
+    for name in [
+        "DARKROOM_LEASE_MS",
+        "S3_FORCE_PATH_STYLE",
+        "DARKROOM_IMAGE_MEMORY",
+        "DARKROOM_RETRY_MAX_MS",
+        "S3_BUCKET",
+    ] {
         assert!(text.contains(&format!("\"variable\":\"{name}\"")), "{name} is missing in\n{text}");
     }
     assert_eq!(output.status.code(), Some(78));
@@ -38,7 +44,8 @@ fn settings_that_can_be_used_are_no_problem() {
 
 #[test]
 fn a_worker_with_a_wrong_setting_names_it_and_ends_with_78() {
-    let output = darkroom().arg("worker").env("S3_BUCKET", "media").env("DARKROOM_REAP_MS", "x").output().unwrap();
+    let output =
+        darkroom().arg("worker").env("S3_BUCKET", "media").env("DARKROOM_REAP_MS", "x").output().unwrap();
 
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("DARKROOM_REAP_MS: expected a whole number of milliseconds"), "{text}");

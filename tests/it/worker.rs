@@ -20,7 +20,10 @@ async fn a_staged_photo_becomes_a_clean_jpeg_and_its_original_goes() {
     assert_eq!(receipt.source.as_ref().and_then(|source| source.had_gps), Some(true));
     let object = receipt.object.expect("a stored picture is described");
     let there = darkroom.storage.download(&key, 1 << 20, None).await.expect("the picture is there");
-    assert_eq!((object.key, object.sha256, object.size), (key.clone(), there.sha256, there.bytes.len() as u64));
+    assert_eq!(
+        (object.key, object.sha256, object.size),
+        (key.clone(), there.sha256, there.bytes.len() as u64)
+    );
     darkroom.eventually_only(&[key.as_str()]).await;
 }
 
@@ -162,21 +165,30 @@ async fn what_is_no_job_is_dead_with_a_reason_and_stops_nobody() {
     let mut worker = darkroom.worker(&[]);
     let image = ImageId::random();
     let inline = r#""source":{"type":"inline","base64":"AA=="}"#;
-    let huge = format!(r#"{{"user_id":"u1","image_id":"{image}",{inline},"context":"{}"}}"#, "x".repeat(5 << 20));
+    let huge =
+        format!(r#"{{"user_id":"u1","image_id":"{image}",{inline},"context":"{}"}}"#, "x".repeat(5 << 20));
     let cases: Vec<(&str, String, ErrorCode)> = vec![
         ("not-json", "{".into(), ErrorCode::JobMalformed),
-        ("wrong-field", format!(r#"{{"user_id":"u1","image_id":"{image}","source":7}}"#), ErrorCode::JobMalformed),
+        (
+            "wrong-field",
+            format!(r#"{{"user_id":"u1","image_id":"{image}","source":7}}"#),
+            ErrorCode::JobMalformed,
+        ),
         ("huge", huge, ErrorCode::JobMalformed),
         ("slash", format!(r#"{{"user_id":"a/b","image_id":"{image}",{inline}}}"#), ErrorCode::IdInvalid),
         ("dots", format!(r#"{{"user_id":"..","image_id":"{image}",{inline}}}"#), ErrorCode::IdInvalid),
         (
             "elsewhere",
-            format!(r#"{{"user_id":"u1","image_id":"{image}","source":{{"type":"staged","key":"products/1/x.jpg"}}}}"#),
+            format!(
+                r#"{{"user_id":"u1","image_id":"{image}","source":{{"type":"staged","key":"products/1/x.jpg"}}}}"#
+            ),
             ErrorCode::IdInvalid,
         ),
         (
             "url",
-            format!(r#"{{"user_id":"u1","image_id":"{image}","source":{{"type":"url","url":"http://127.0.0.1/"}}}}"#),
+            format!(
+                r#"{{"user_id":"u1","image_id":"{image}","source":{{"type":"url","url":"http://127.0.0.1/"}}}}"#
+            ),
             ErrorCode::HostBlocked,
         ),
     ];
@@ -237,7 +249,7 @@ async fn a_job_that_comes_too_late_is_expired() {
     let mut payload = darkroom_jobs::Payload::from(upload);
     payload.expires_at = Some("2020-01-01T00:00:00Z".parse().expect("a time"));
 
-    let job = darkroom.producer.enqueue(payload).await.expect("redis takes jobs");
+    let job = darkroom.producer.enqueue::<Upload>(payload).await.expect("redis takes jobs");
     let _worker = darkroom.worker(&[]);
     let receipt = darkroom.final_receipt(&job).await;
 

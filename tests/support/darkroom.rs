@@ -33,7 +33,8 @@ impl TestDarkroom {
         }
         let folder = TempDir::new().expect("a folder can be made");
         let mut dev = Arguments::parse_from(["test"]).dev;
-        dev.redis_server = std::env::var_os("DARKROOM_TEST_REDIS_SERVER").map(Into::into).or(dev.redis_server);
+        dev.redis_server =
+            std::env::var_os("DARKROOM_TEST_REDIS_SERVER").map(Into::into).or(dev.redis_server);
         let services = Services::start(&dev, folder.path()).await.expect("both servers start");
         let client = redis::Client::open(services.redis.url()).expect("a url");
         Self {

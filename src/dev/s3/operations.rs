@@ -236,7 +236,6 @@ fn check_digests(input: &PutObjectInput, content: &Bytes) -> S3Result<String> {
         sha1: input.checksum_sha1.is_some().then(Default::default),
         sha256: input.checksum_sha256.is_some().then(Default::default),
         crc64nvme: input.checksum_crc64nvme.is_some().then(Default::default),
-        ..Default::default()
     };
     hasher.update(content);
     let actual = hasher.finalize();

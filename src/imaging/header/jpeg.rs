@@ -57,10 +57,8 @@ impl<'a> Walk<'a> {
                 limits.check_scans(self.found.scans, self.found.width, self.found.height)?;
             }
             DQT if self.found.jpeg_quality.is_none() => self.found.jpeg_quality = quality(content),
-            APP1 if content.starts_with(b"Exif\0\0") => {
-                if self.found.exif.is_none() {
-                    self.found.exif = Some(exif::parse(content));
-                }
+            APP1 if content.starts_with(b"Exif\0\0") && self.found.exif.is_none() => {
+                self.found.exif = Some(exif::parse(content));
             }
             APP1 => self.found.xmp_gps |= xmp_has_gps(content),
             APP2 if content.starts_with(b"ICC_PROFILE\0") && content.len() > 14 => {
