@@ -28,7 +28,9 @@ pub(super) fn jpeg(raster: &Raster8, preset: &Preset, original: Option<u8>) -> R
     });
     encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
     encoder.set_progressive(preset.progressive);
-    encoder.set_optimized_huffman_tables(true);
+    // Optimized tables would come with one scan for each component, and decoders that other people use, ours among
+    // them, lose the colors of such a file.
+    encoder.set_optimized_huffman_tables(false);
     if !grey {
         encoder.add_icc_profile(&SRGB_PROFILE).map_err(failed)?;
     }

@@ -10,7 +10,7 @@ const OUT_OF_SCOPE: &[&str] = &[
     ".avif",                        // refused by name
     "made-cmyk-icc.jpg",            // CMYK is converted without its profile
     "made-arithmetic.jpg",          // the decoder has no arithmetic coding
-    "zune-440-non-interleaved.jpg", // the decoder loses the scans of color
+    "zune-440-non-interleaved.jpg", // refused: the decoder loses the scans of color
     "image-ycbcr_jpeg_8bit.tif",    // the decoder has no YCbCr in TIFF
     "pillow-multipage.tiff",        // nor palettes of one bit
     "wuffs-bad-comment-length.jpg", // nor patience with a length of zero

@@ -16,7 +16,7 @@ fn the_example_lists_exactly_the_variables_that_darkroom_knows() {
 #[test]
 fn every_wrong_setting_is_told_at_once_and_the_exit_code_is_that_of_configuration() {
     let output = check_with(&[
-        ("DARKROOM_LEASE_MS", "soon"),
+        ("DARKROOM_DECODE_TIMEOUT_MS", "soon"),
         ("S3_FORCE_PATH_STYLE", "perhaps"),
         ("DARKROOM_IMAGE_MEMORY", "200%"),
         ("DARKROOM_RETRY_MAX_MS", "100"),
@@ -24,7 +24,7 @@ fn every_wrong_setting_is_told_at_once_and_the_exit_code_is_that_of_configuratio
 
     let text = String::from_utf8(output.stdout).unwrap();
     for name in [
-        "DARKROOM_LEASE_MS",
+        "DARKROOM_DECODE_TIMEOUT_MS",
         "S3_FORCE_PATH_STYLE",
         "DARKROOM_IMAGE_MEMORY",
         "DARKROOM_RETRY_MAX_MS",

@@ -16,7 +16,7 @@ const APP2: u8 = 0xe2;
 const STANDARD_LUMA_SUM: u32 = 3_688;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
-    let mut walk = Walk { found: Found::of_size(0, 0), framed: false, icc: Vec::new() };
+    let mut walk = Walk { found: Found::of_size(0, 0), framed: false, components: 0, icc: Vec::new() };
     walk.found.scans = 0;
     walk.found.complete = false;
     let mut at = 2;
@@ -44,6 +44,8 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
 struct Walk<'a> {
     found: Found,
     framed: bool,
+    /// Of the frame.
+    components: u8,
     icc: Vec<(u8, &'a [u8])>,
 }
 
@@ -53,6 +55,11 @@ impl<'a> Walk<'a> {
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => self.frame(marker, content)?,
             SOS => {
                 self.found.scans += 1;
+                let components = content.first().copied().unwrap_or_default();
+                if !self.found.progressive && components < self.components {
+                    // The decoder would lose the colors, silently.
+                    return Err(Error::Unsupported("image/jpeg with one scan for each component"));
+                }
                 limits.check_size(self.found.width, self.found.height)?;
                 limits.check_scans(self.found.scans, self.found.width, self.found.height)?;
             }
@@ -73,10 +80,11 @@ impl<'a> Walk<'a> {
     }
 
     fn frame(&mut self, marker: u8, content: &[u8]) -> Result<(), Error> {
-        if let ([_, h1, h0, w1, w0, ..], false) = (content, self.framed) {
+        if let ([_, h1, h0, w1, w0, components, ..], false) = (content, self.framed) {
             self.found.width = u32::from(u16::from_be_bytes([*w1, *w0]));
             self.found.height = u32::from(u16::from_be_bytes([*h1, *h0]));
             self.found.progressive = matches!(marker, 0xc2 | 0xc6 | 0xca | 0xce);
+            self.components = *components;
             self.framed = true;
         }
         Ok(())
