@@ -16,7 +16,8 @@ const APP2: u8 = 0xe2;
 const STANDARD_LUMA_SUM: u32 = 3_688;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
-    let mut walk = Walk { found: Found::of_size(0, 0), framed: false, components: 0, icc: Vec::new() };
+    let mut walk =
+        Walk { found: Found::of_size(0, 0), framed: false, components: 0, separate: false, icc: Vec::new() };
     walk.found.scans = 0;
     walk.found.complete = false;
     let mut at = 2;
@@ -46,6 +47,8 @@ struct Walk<'a> {
     framed: bool,
     /// Of the frame.
     components: u8,
+    /// Whether a sequential file has a scan for each component.
+    separate: bool,
     icc: Vec<(u8, &'a [u8])>,
 }
 
@@ -56,10 +59,7 @@ impl<'a> Walk<'a> {
             SOS => {
                 self.found.scans += 1;
                 let components = content.first().copied().unwrap_or_default();
-                if !self.found.progressive && components < self.components {
-                    // The decoder would lose the colors, silently.
-                    return Err(Error::Unsupported("image/jpeg with one scan for each component"));
-                }
+                self.separate |= !self.found.progressive && components < self.components;
                 limits.check_size(self.found.width, self.found.height)?;
                 limits.check_scans(self.found.scans, self.found.width, self.found.height)?;
             }
@@ -100,6 +100,14 @@ impl<'a> Walk<'a> {
         }
         if self.found.scans == 0 {
             return Err(Error::truncated("a jpeg without a scan"));
+        }
+        if self.separate {
+            // The decoder would lose the colors, silently.
+            return Err(if self.found.scans < u32::from(self.components) {
+                Error::corrupt("components without a scan")
+            } else {
+                Error::Unsupported("image/jpeg with one scan for each component")
+            });
         }
         if !self.icc.is_empty() {
             self.icc.sort_by_key(|(number, _)| *number);
