@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 · 1 refused · 2 wrong call · 70 died inside · 75 restart me · 78 configuration.
 
+#[cfg(feature = "dev")]
+pub mod bench;
 mod call;
 pub mod config;
 #[cfg(feature = "dev")]
@@ -46,6 +48,8 @@ enum Command {
     Dev(dev::Dev),
     #[cfg(feature = "dev")]
     Demo(demo::Demo),
+    #[cfg(feature = "dev")]
+    Bench(bench::Bench),
     Enqueue(enqueue::Enqueue),
     Jobs(jobs::Jobs),
     Normalize(normalize::Normalize),
@@ -60,7 +64,7 @@ pub fn run() -> ExitCode {
         Ok(matches) => CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
         Err(exit) => return exit,
     };
-    telemetry::start(&line.log);
+    telemetry::start(&line.command.log(line.log));
     // The first provider of a process stays: TLS to Redis and S3 is ring's.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a machine that runs processes has threads");
@@ -71,6 +75,15 @@ pub fn run() -> ExitCode {
 }
 
 impl Command {
+    /// What is logged; a benchmark would measure lines about jobs too.
+    fn log(&self, log: Log) -> Log {
+        match self {
+            #[cfg(feature = "dev")]
+            Self::Bench(_) => Log { log: "warn".into(), ..log },
+            _ => log,
+        }
+    }
+
     async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Worker(args) => worker::run(args).await,
@@ -78,6 +91,8 @@ impl Command {
             Self::Dev(args) => dev::run(args).await,
             #[cfg(feature = "dev")]
             Self::Demo(args) => demo::run(args).await,
+            #[cfg(feature = "dev")]
+            Self::Bench(args) => bench::run(args).await,
             Self::Enqueue(args) => enqueue::run(args).await,
             Self::Jobs(args) => jobs::run(args).await,
             Self::Normalize(args) => normalize::run(args).await,

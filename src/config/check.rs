@@ -51,10 +51,10 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Every variable that means something to darkroom.
+/// Every variable that means something to an operator of darkroom; what is hidden is for its own tests.
 pub fn variables() -> BTreeSet<String> {
     let command = Everything::augment_args(Command::new("darkroom"));
-    let names = command.get_arguments().filter_map(variable_of);
+    let names = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(variable_of);
     names.chain(secret_file::WITH_FILE.iter().map(|name| secret_file::twin(name))).collect()
 }
 

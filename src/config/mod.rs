@@ -2,8 +2,10 @@
 //!
 //! Never connects to anything: a setting that parses and agrees with the others is all that is known here.
 
+pub mod bench;
 pub mod check;
 pub mod secret_file;
+pub mod steps;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -209,6 +211,10 @@ pub struct Worker {
     /// Milliseconds after which a deleted image is looked for again.
     #[arg(long, env = "DARKROOM_SECOND_PASS_MS", default_value = "1200000", value_parser = milliseconds)]
     pub second_pass: Duration,
+    /// Where a test wants the worker to stop.
+    #[cfg(feature = "test-hooks")]
+    #[arg(long, env = "DARKROOM_TEST_STOP_AT", hide = true)]
+    pub stop_at: Option<steps::StopAt>,
 }
 
 /// What pictures may be, and become.

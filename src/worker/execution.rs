@@ -14,13 +14,15 @@ use tracing::{Instrument as _, debug, error, info, info_span, warn};
 use super::{
     backend::Parcel,
     outcome::{Failure, Outcome},
-    registry::{AnyJob, Envelope},
+    registry::{AnyJob, Envelope, Handler},
 };
 use crate::{
+    config::steps::Step,
     handlers::{
         context::{Context, Learnt, Tools},
         error::JobError,
         report::Report,
+        step,
     },
     queue::{
         consumer::Handle,
@@ -34,6 +36,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Running {
     tools: Tools,
+    handler: Handler,
     queue: Handle,
     tasks: Arc<Mutex<Vec<AbortHandle>>>,
     /// How many there are.
@@ -41,16 +44,17 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn new(tools: Tools, queue: Handle) -> Self {
-        Self { tools, queue, tasks: Arc::default(), count: watch::channel(0).0 }
+    pub fn new(tools: Tools, handler: Handler, queue: Handle) -> Self {
+        Self { tools, handler, queue, tasks: Arc::default(), count: watch::channel(0).0 }
     }
 
     /// Executes a delivery in a task of its own and waits for it. Never fails: what happens to the job is settled.
     pub async fn start(&self, parcel: Parcel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(delivery) = parcel.open() else { return Ok(()) };
         let (tools, queue, counted) = (self.tools.clone(), self.queue.clone(), Counted::new(&self.count));
+        let handler = self.handler;
         let task = tokio::spawn(async move {
-            execute(&tools, &queue, delivery).await;
+            execute(&tools, handler, &queue, delivery).await;
             drop(counted);
         });
         {
@@ -93,22 +97,24 @@ impl Drop for Counted {
     }
 }
 
-async fn execute(tools: &Tools, queue: &Handle, Delivery { lease, job }: Delivery) {
+async fn execute(tools: &Tools, handler: Handler, queue: &Handle, Delivery { lease, job }: Delivery) {
     let span = info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts + 1);
     async {
+        step::reached(Step::Claimed, &job.id, &tools.settings).await;
         let learnt = Arc::<Mutex<Learnt>>::default();
         let decoded = judge(&job);
         let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
         let result = match (decoded, expired(&envelope, &job)) {
             (Err(failure), _) => Err(failure),
             (Ok(_), true) => Err(Failure::Expired),
-            (Ok(decoded), false) => run(tools, &lease, &job, decoded, Arc::clone(&learnt)).await,
+            (Ok(decoded), false) => run(tools, handler, &lease, &job, decoded, Arc::clone(&learnt)).await,
         };
         let learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let outcome = Outcome { job: &job, envelope: &envelope, learnt, settings: &tools.settings };
         let Some(settlement) = outcome.settlement(result) else {
             return info!("delivery given up: the job is another worker's by now");
         };
+        step::reached(Step::Settling, &job.id, &tools.settings).await;
         settle(tools, queue, lease, &job, &envelope, settlement).await;
     }
     .instrument(span)
@@ -146,16 +152,17 @@ fn expired(envelope: &Envelope, job: &ClaimedJob) -> bool {
 /// Runs the handler in a task of its own, until it ends, its time is over, or the job is not ours any more.
 async fn run(
     tools: &Tools,
+    handler: Handler,
     lease: &Lease,
     job: &ClaimedJob,
     decoded: AnyJob,
     learnt: Arc<Mutex<Learnt>>,
 ) -> Result<Report, Failure> {
     let ctx = Context::new(tools, job, lease.key().clone(), lease.clock().clone(), learnt);
-    let mut handler = JoinSet::new();
-    handler.spawn(async move { decoded.run(&ctx).await }.in_current_span());
+    let mut task = JoinSet::new();
+    task.spawn(handler(decoded, ctx).in_current_span());
     let ended = tokio::select! {
-        ended = handler.join_next() => ended.expect("the handler was just spawned"),
+        ended = task.join_next() => ended.expect("the handler was just spawned"),
         () = lease.clock().expired() => return Err(Failure::TimedOut),
         () = lease.lost() => return Err(Failure::Job(JobError::LeaseLost)),
     };
@@ -185,6 +192,7 @@ async fn settle(
     if queue.settle(lease, settlement).await == Settled::Lost {
         return info!("settlement not written: the job is another worker's by now");
     }
+    step::reached(Step::Settled, &job.id, &tools.settings).await;
     if spent && let Some(source) = &envelope.source {
         let removing = tools.sources.remove(source);
         match tokio::time::timeout(Duration::from_secs(10), removing).await {

@@ -2,7 +2,7 @@
 //!
 //! Never knows what a job does.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use darkroom_jobs::Kind;
@@ -13,7 +13,7 @@ use crate::{
     handlers::context::Tools,
     queue::{
         boot, connection,
-        consumer::{Consumer, StartError},
+        consumer::{Consumer, Deliveries, StartError},
         tombstone::Tombstones,
     },
     sandbox::Sandbox,
@@ -24,8 +24,11 @@ use crate::{
 mod backend;
 mod execution;
 mod outcome;
-mod registry;
+pub mod registry;
 mod retry;
+
+use execution::Running;
+use registry::Handler;
 
 /// What a worker is made of.
 #[derive(Clone, Debug)]
@@ -85,13 +88,46 @@ where
     S: Future<Output = T> + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
+    run_with(settings, registry::handle, signal).await
+}
+
+/// As [`run`], with other handlers than those of the registry: a benchmark's do nothing.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_with<S, T>(settings: Settings, handler: Handler, signal: S) -> Result<(), Fatal>
+where
+    S: Future<Output = T> + Send + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
     boot::ready(&settings.redis).await?;
     let tools = tools(&settings).await?;
     let slots = slots(&settings.worker);
-    let (consumer, mut deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
+    let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
     let consumer = Arc::new(consumer);
-    let running = execution::Running::new(tools.clone(), consumer.handle());
+    let running = Running::new(tools.clone(), handler, consumer.handle());
+    let monitor = monitor(slots, deliveries, &running);
 
+    let verdict = tokio::select! {
+        verdict = until_told(monitor, signal, &consumer, &running, settings.worker.shutdown) => verdict,
+        () = watch_decoders(&tools.sandbox) => {
+            error!("a decoder did not come back; ending so that a supervisor starts anew");
+            Err(Fatal::Stuck)
+        }
+    };
+    consumer.stop();
+    running.abort();
+    hand_back(consumer, running).await;
+    verdict
+}
+
+/// One apalis worker for each queue.
+fn monitor(
+    slots: Vec<(Kind, usize)>,
+    mut deliveries: HashMap<Kind, Deliveries>,
+    running: &Running,
+) -> Monitor {
     let mut monitor = Monitor::new().shutdown_timeout(Duration::from_millis(100));
     for (kind, slots) in slots {
         let backend =
@@ -111,43 +147,43 @@ where
         });
         info!(job.kind = %kind, slots, "queue served");
     }
+    monitor
+}
 
+/// Runs the monitor until the signal, and then waits for running jobs until their time is over or a second signal.
+async fn until_told<S, T>(
+    monitor: Monitor,
+    signal: S,
+    consumer: &Arc<Consumer>,
+    running: &Running,
+    patience: Duration,
+) -> Result<(), Fatal>
+where
+    S: Future<Output = T> + Send + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
     let (told, mut second) = tokio::sync::oneshot::channel();
-    let stopping = Arc::clone(&consumer);
+    let stopping = Arc::clone(consumer);
     let signal = async move {
         let second = signal.await;
         stopping.stop();
         info!(leases = stopping.leases().len(), "stopping");
+        // Nobody listens when a decoder is stuck: the process ends anyway.
         let _ = told.send(second);
         Ok(())
     };
-    let ended = tokio::select! {
-        ended = monitor.run_with_signal(signal) => ended.map_err(|error| error.to_string()),
-        () = watch_decoders(&tools.sandbox) => {
-            error!("a decoder did not come back; ending so that a supervisor starts anew");
-            consumer.stop();
-            running.abort();
-            hand_back(consumer, running).await;
-            return Err(Fatal::Stuck);
-        }
-    };
+    monitor.run_with_signal(signal).await.map_err(|error| Fatal::Died(error.to_string()))?;
+
     // The monitor also says Ok when its workers have died: only the signal makes it true.
-    let verdict = match (ended, second.try_recv()) {
-        (Ok(()), Ok(second)) => {
-            tokio::select! {
-                () = running.finished() => {}
-                () = tokio::time::sleep(settings.worker.shutdown) => warn!("jobs handed back that did not finish in time"),
-                () = second => warn!("jobs handed back on a second signal"),
-            }
-            Ok(())
-        }
-        (Ok(()), Err(_)) => Err(Fatal::Died("all queues ended without a signal".into())),
-        (Err(error), _) => Err(Fatal::Died(error)),
+    let Ok(second) = second.try_recv() else {
+        return Err(Fatal::Died("all queues ended without a signal".into()));
     };
-    consumer.stop();
-    running.abort();
-    hand_back(consumer, running).await;
-    verdict
+    tokio::select! {
+        () = running.finished() => {}
+        () = tokio::time::sleep(patience) => warn!("jobs handed back that did not finish in time"),
+        () = second => warn!("jobs handed back on a second signal"),
+    }
+    Ok(())
 }
 
 async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
@@ -187,7 +223,7 @@ async fn watch_decoders(sandbox: &Sandbox) {
 }
 
 /// Writes what was settled and gives back what was not, within the 8 s that a supervisor leaves.
-async fn hand_back(consumer: Arc<Consumer>, running: execution::Running) {
+async fn hand_back(consumer: Arc<Consumer>, running: Running) {
     drop(running);
     let Ok(consumer) = Arc::try_unwrap(consumer) else {
         return error!("the queue is still in use; its leases run out by themselves");

@@ -9,8 +9,14 @@
 mod support;
 
 mod corpus;
+mod deaths;
 mod embedded_s3;
 mod layers;
+mod lua_headers;
+mod producers;
+mod redis_outages;
+mod scripts;
+mod scripts_tick;
 mod settings;
 mod sources;
 mod storage;

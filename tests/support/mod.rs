@@ -3,3 +3,6 @@
 pub mod bucket;
 pub mod darkroom;
 pub mod faults;
+pub mod invariant;
+pub mod scripts;
+pub mod stopping;
