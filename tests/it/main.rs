@@ -8,12 +8,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bucket_health;
+mod ceph;
 mod corpus;
 mod embedded_s3;
 mod layers;
+mod presign;
 mod probe;
 mod settings;
 mod sources;
 mod storage;
 mod storage_faults;
+mod storage_requests;
 mod worker;

@@ -1,5 +1,8 @@
 //! What suites share.
 
 pub mod bucket;
+pub mod ceph;
 pub mod darkroom;
 pub mod faults;
+pub mod served;
+pub mod tls;
