@@ -12,6 +12,8 @@ macro_rules! scripts {
 }
 
 scripts! {
+    /// Keeps a health report, and announces a change.
+    HEALTH_WRITE = "health_write.lua";
     /// Takes ready jobs.
     JOBS_CLAIM = "jobs_claim.lua";
     /// Ends one delivery.
@@ -22,6 +24,8 @@ scripts! {
     LEASES_EXTEND = "leases_extend.lua";
     /// The upkeep of all queues.
     QUEUES_TICK = "queues_tick.lua";
+    /// Enqueues the one job of a periodic slot.
+    SLOT_ENQUEUE = "slot_enqueue.lua";
     /// Says that something was deleted.
     TOMBSTONE_WRITE = "tombstone_write.lua";
 }

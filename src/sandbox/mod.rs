@@ -16,7 +16,7 @@ use darkroom_jobs::ErrorCode;
 use serde_json::Value;
 
 use crate::{
-    config,
+    config, digest,
     imaging::{self, Limits, Normalized, Preset, PresetName, Stage, header::Header},
 };
 use budget::{Budget, Reservation};
@@ -86,6 +86,8 @@ impl Priority {
 pub struct Photo {
     /// The picture.
     pub normalized: Normalized,
+    /// SHA-256 of its JPEG, in hex.
+    pub sha256: String,
     /// Where the time went.
     pub timings: Timings,
 }
@@ -206,5 +208,6 @@ fn photo(original: &[u8], preset: &Preset, limits: &Limits) -> Result<Photo, Err
         *spent = since.elapsed();
         since = Instant::now();
     })?;
-    Ok(Photo { normalized, timings })
+    let sha256 = digest::sha256(&normalized.jpeg);
+    Ok(Photo { normalized, sha256, timings })
 }

@@ -6,14 +6,19 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use darkroom_jobs::Kind;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::{
     config,
     handlers::context::Tools,
     queue::{
-        boot, connection,
+        boot,
+        breaker::Breaker,
+        connection,
         consumer::{Consumer, Deliveries, StartError},
+        health::HealthBoard,
+        periodic::Periodic,
         tombstone::Tombstones,
     },
     sandbox::Sandbox,
@@ -22,10 +27,12 @@ use crate::{
 };
 
 mod backend;
+mod bucket_watch;
 mod execution;
 mod outcome;
 pub mod registry;
 mod retry;
+mod schedule;
 
 use execution::Running;
 use registry::Handler;
@@ -106,7 +113,8 @@ where
     let slots = slots(&settings.worker);
     let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
     let consumer = Arc::new(consumer);
-    let running = Running::new(tools.clone(), handler, consumer.handle());
+    let running = Running::new(tools.clone(), handler, consumer.handle(), consumer.breaker().clone());
+    let beside = look_after_the_bucket(&settings, &tools, consumer.breaker())?;
     let monitor = monitor(slots, deliveries, &running);
 
     let verdict = tokio::select! {
@@ -116,6 +124,7 @@ where
             Err(Fatal::Stuck)
         }
     };
+    drop(beside);
     consumer.stop();
     running.abort();
     hand_back(consumer, running).await;
@@ -186,15 +195,33 @@ where
     Ok(())
 }
 
+/// What goes on beside the jobs, until it is dropped: the periodic look at the bucket, and the breaker's own.
+fn look_after_the_bucket(
+    settings: &Settings,
+    tools: &Tools,
+    breaker: &Breaker,
+) -> Result<JoinSet<()>, redis::RedisError> {
+    let redis = connection::managed(&connection::client(&settings.redis)?)?;
+    let (namespace, worker) = (settings.redis.namespace.clone(), &settings.worker);
+    let periodic = Periodic::new(redis, namespace, worker.health_interval);
+    let (breaker, storage, board) = (breaker.clone(), tools.storage.clone(), tools.health.clone());
+    let mut beside = JoinSet::new();
+    beside.spawn(schedule::run(periodic, worker.health_interval));
+    beside.spawn(bucket_watch::watch(breaker, storage, board, worker.breaker_probe));
+    Ok(beside)
+}
+
 async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
     let storage = Storage::new(&settings.s3).await?;
     let redis = connection::managed(&connection::client(&settings.redis)?)?;
-    let tombstones = Tombstones::new(redis, settings.redis.namespace.clone(), settings.worker.tombstone);
+    let namespace = settings.redis.namespace.clone();
+    let tombstones = Tombstones::new(redis.clone(), namespace.clone(), settings.worker.tombstone);
     Ok(Tools {
         sources: Sources::new(storage.clone()),
         sandbox: Sandbox::new(&settings.imaging),
         storage,
         tombstones,
+        health: HealthBoard::new(redis, namespace),
         settings: Arc::new(settings.worker.clone()),
     })
 }

@@ -8,6 +8,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bucket_health;
+mod ceph;
 mod corpus;
 mod deaths;
 mod embedded_s3;
@@ -17,8 +19,11 @@ mod producers;
 mod redis_outages;
 mod scripts;
 mod scripts_tick;
+mod presign;
+mod probe;
 mod settings;
 mod sources;
 mod storage;
 mod storage_faults;
+mod storage_requests;
 mod worker;

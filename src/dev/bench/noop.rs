@@ -60,7 +60,7 @@ fn handle(job: AnyJob, ctx: crate::handlers::context::Context) -> Handling {
             AnyJob::Upload(payload) => payload.job.object_key(),
             _ => None,
         };
-        Ok(key.map_or(Report::Healthy, |key| {
+        Ok(key.map_or(Report::Probed, |key| {
             Report::Stored(Object {
                 key,
                 bucket: ctx.storage.bucket().into(),
