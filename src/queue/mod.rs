@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod heartbeat;
 pub mod inspect;
 pub mod lease;
+pub mod operate;
 pub mod scripts;
 pub mod settle;
 pub mod tombstone;

@@ -11,6 +11,7 @@ mod support;
 mod corpus;
 mod embedded_s3;
 mod layers;
+mod operate;
 mod settings;
 mod sources;
 mod storage;
