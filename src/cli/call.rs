@@ -1,10 +1,10 @@
 //! Tells a wrong call from a wrong setting: the first is the caller's (2), the second the operator's (78).
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{collections::BTreeSet, ffi::OsString, process::ExitCode};
 
 use clap::{ArgMatches, Command, CommandFactory, error::ErrorKind};
 
-use super::CONFIGURATION;
+use super::{CONFIGURATION, version};
 use crate::config::{check, check::Problems, secret_file};
 
 /// Parses the command line. When a setting in the environment is what it fails for, all that are wrong are told.
@@ -18,6 +18,10 @@ pub fn understand<C: CommandFactory>(argv: Vec<OsString>) -> Result<ArgMatches, 
         Ok(matches) => return Ok(matches),
         Err(error) => error,
     };
+    if version::asked(&error, &argv) {
+        println!("{}", version::long());
+        return Err(ExitCode::SUCCESS);
+    }
     let problems = match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::MissingRequiredArgument => {
             problems(command, &argv)
@@ -50,5 +54,8 @@ fn problems(mut command: Command, argv: &[OsString]) -> Vec<check::Problem> {
         Some(long) if flags.iter().any(|flag| flag == long) => arg.required(false).env(None::<&'static str>),
         _ => arg,
     });
-    check::environment(&command).into_iter().chain(check::environment(&given)).collect()
+    // What every subcommand takes is found in both.
+    let found: BTreeSet<_> =
+        check::environment(&command).into_iter().chain(check::environment(&given)).collect();
+    found.into_iter().collect()
 }

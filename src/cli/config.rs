@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, FromArgMatches as _, Subcommand};
 
-use super::CONFIGURATION;
+use super::{CONFIGURATION, out};
 use crate::config::{
     check::{self, Everything, Problem},
     secret_file,
@@ -22,24 +22,27 @@ pub enum Config {
 }
 
 /// Looks at the environment as a worker would.
-pub fn run(config: &Config) -> ExitCode {
+///
+/// # Errors
+///
+/// When standard output cannot be written.
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let Config::Check { json } = config;
     let problems = problems();
     for problem in &problems {
         if *json {
-            println!("{}", serde_json::to_string(problem).expect("two strings are JSON"));
+            out::line(serde_json::to_string(problem)?)?;
         } else {
-            println!("{}: {}", problem.variable, problem.message);
+            out::line(format_args!("{}: {}", problem.variable, problem.message))?;
         }
     }
-    match problems.len() {
-        0 if *json => ExitCode::SUCCESS,
-        0 => {
-            println!("every setting can be used");
-            ExitCode::SUCCESS
-        }
-        _ => ExitCode::from(CONFIGURATION),
+    if !problems.is_empty() {
+        return Ok(ExitCode::from(CONFIGURATION));
     }
+    if !json {
+        out::line("every setting can be used")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// First each setting by itself; then, with defaults in the place of the wrong ones, all together.

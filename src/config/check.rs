@@ -63,6 +63,19 @@ pub fn environment(command: &Command) -> Vec<Problem> {
     command.get_arguments().filter_map(problem_of).collect()
 }
 
+/// A group of settings as the environment has it, for a command that needs the group only in some of its calls.
+///
+/// # Errors
+///
+/// Every setting of the group that is missing, or does not parse.
+pub fn of_environment<A: Args>() -> Result<A, Problems> {
+    let command = secret_file::honoured(A::augment_args(Command::new("darkroom").disable_help_flag(true)));
+    together([environment(&command)])?;
+    let found = command.try_get_matches_from(["darkroom"]).and_then(|found| A::from_arg_matches(&found));
+    // Each was looked at by itself: what is left is about the group, and names its settings.
+    found.map_err(|error| Problems(vec![wrong("settings", sentence(&error))]))
+}
+
 /// Settings that are right by themselves, but not together.
 pub fn together(checks: impl IntoIterator<Item = Vec<Problem>>) -> Result<(), Problems> {
     let problems: Vec<_> = checks.into_iter().flatten().collect();

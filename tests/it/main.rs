@@ -8,6 +8,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod command_line;
+mod command_line_enqueue;
+mod command_line_jobs;
 mod corpus;
 mod embedded_s3;
 mod layers;

@@ -72,6 +72,13 @@ impl TestDarkroom {
         Worker { process, log }
     }
 
+    /// A call of darkroom that finds these servers, in an environment with nothing else.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = super::command::bare(args);
+        command.envs(self.services.environment());
+        command
+    }
+
     /// Stages a picture for a user and enqueues it.
     pub async fn upload(&self, original: Vec<u8>) -> (JobId, ObjectKey) {
         let upload = self.staged(original).await;
