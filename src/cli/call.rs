@@ -5,14 +5,21 @@ use std::{collections::BTreeSet, ffi::OsString, process::ExitCode};
 use clap::{ArgMatches, Command, CommandFactory, error::ErrorKind};
 
 use super::{CONFIGURATION, version};
-use crate::config::{check, check::Problems, secret_file};
+use crate::config::{
+    check::{self, Problem, Problems},
+    secret_file,
+};
 
-/// Parses the command line. When a setting in the environment is what it fails for, all that are wrong are told.
+/// Parses the command line. When a setting in the environment is what it fails for, all that are wrong are told, also
+/// those that are wrong `together`.
 ///
 /// # Errors
 ///
 /// The exit code, once it was told why.
-pub fn understand<C: CommandFactory>(argv: Vec<OsString>) -> Result<ArgMatches, ExitCode> {
+pub fn understand<C: CommandFactory>(
+    argv: Vec<OsString>,
+    together: impl Fn(&ArgMatches) -> Vec<Problem>,
+) -> Result<ArgMatches, ExitCode> {
     let command = secret_file::honoured(C::command());
     let error = match command.clone().try_get_matches_from(&argv) {
         Ok(matches) => return Ok(matches),
@@ -24,7 +31,9 @@ pub fn understand<C: CommandFactory>(argv: Vec<OsString>) -> Result<ArgMatches, 
     }
     let problems = match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::MissingRequiredArgument => {
-            problems(command, &argv)
+            let alone = problems(command.clone(), &argv);
+            let mended = check::mended(command, &alone).try_get_matches_from(&argv);
+            check::joined(alone, mended.map(|matches| together(&matches)).unwrap_or_default())
         }
         _ => Vec::new(),
     };
@@ -36,7 +45,7 @@ pub fn understand<C: CommandFactory>(argv: Vec<OsString>) -> Result<ArgMatches, 
 }
 
 /// What is wrong in the environment of the subcommand that was called; settings given as flags are not looked at.
-fn problems(mut command: Command, argv: &[OsString]) -> Vec<check::Problem> {
+fn problems(mut command: Command, argv: &[OsString]) -> Vec<Problem> {
     command.build();
     let mut asked = &command;
     let mut flags = Vec::new();

@@ -25,9 +25,12 @@ pub mod worker;
 
 use std::process::ExitCode;
 
-use clap::{FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Log, check::Problems};
+use crate::config::{
+    Log,
+    check::{Problem, Problems},
+};
 use crate::telemetry;
 
 /// A wrong call; what clap says too.
@@ -79,7 +82,7 @@ enum Command {
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
-    let line = match call::understand::<CommandLine>(std::env::args_os().collect()) {
+    let line = match call::understand::<CommandLine>(std::env::args_os().collect(), contradictions) {
         Ok(matches) => CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
         Err(exit) => return exit,
     };
@@ -98,7 +101,22 @@ pub fn run() -> ExitCode {
     ended
 }
 
+/// Settings of a call that are right by themselves, but not together.
+fn contradictions(matches: &ArgMatches) -> Vec<Problem> {
+    CommandLine::from_arg_matches(matches).map(|line| line.command.problems()).unwrap_or_default()
+}
+
 impl Command {
+    fn problems(&self) -> Vec<Problem> {
+        match self {
+            Self::Worker(args) => args.problems(),
+            #[cfg(feature = "dev")]
+            Self::Dev(args) => args.problems(),
+            // These have a setting or two, and tell a contradiction when they run.
+            _ => Vec::new(),
+        }
+    }
+
     async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Worker(args) => worker::run(args).await,

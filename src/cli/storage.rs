@@ -13,7 +13,13 @@ use serde_json::json;
 use super::{WrongCall, connect, media_type, out};
 use crate::{
     config,
-    storage::{Storage, error::ErrorKind, list::Prefix, put::ObjectAttributes},
+    storage::{
+        Storage,
+        error::ErrorKind,
+        list::Prefix,
+        probe::{Health, HealthStatus},
+        put::ObjectAttributes,
+    },
 };
 
 /// Looks into the bucket: is it there, what is in it; puts, gets and removes single objects.
@@ -25,7 +31,7 @@ pub struct Bucket {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    /// Says whether the bucket is there and lets us in; exit 1 when not.
+    /// Puts, gets and removes a canary, and says how the bucket is; exit 1 when it is down.
     Health {
         #[command(flatten)]
         common: Common,
@@ -107,26 +113,33 @@ pub async fn run(args: Bucket) -> anyhow::Result<ExitCode> {
 }
 
 async fn health(common: &Common) -> anyhow::Result<ExitCode> {
-    let storage = connect::storage(&common.s3).await?;
-    let asked = storage.head_bucket().await;
-    let (bucket, endpoint) = (storage.bucket(), common.s3.s3_endpoint_url.as_deref().unwrap_or("AWS"));
-    let (status, code) = match &asked {
-        Ok(()) => ("ok", None),
-        Err(error) => ("down", Some(error.code())),
-    };
+    let health = connect::storage(&common.s3).await?.probe().await;
     if common.json {
-        out::line(json!({ "status": status, "bucket": bucket, "endpoint": endpoint, "code": code }))?;
+        out::line(serde_json::to_string(&health)?)?;
     } else {
-        out::line(format_args!("{status}: {bucket} at {endpoint}"))?;
+        tell(&health)?;
     }
-    match asked {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => {
-            let hint = error.code().hint();
-            eprintln!("{:#}\n{hint}", anyhow::Error::from(error));
-            Ok(ExitCode::FAILURE)
-        }
+    Ok(if health.status == HealthStatus::Down { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What was found, for a person.
+fn tell(health: &Health) -> anyhow::Result<()> {
+    out::line(format_args!("{}: {} at {}", health.status.as_str(), health.bucket, health.endpoint))?;
+    let latency = &health.latency_ms;
+    let steps =
+        [("head", latency.head), ("put", latency.put), ("get", latency.get), ("delete", latency.delete)];
+    let took: Vec<_> = steps.iter().filter_map(|(step, ms)| ms.map(|ms| format!("{step} {ms} ms"))).collect();
+    if !took.is_empty() {
+        out::line(format_args!("  {}", took.join(", ")))?;
     }
+    for finding in &health.findings {
+        let (code, message, hint) = (finding.code.as_str(), &finding.message, &finding.hint);
+        out::line(format_args!("  {code}: {message}\n    {hint}"))?;
+    }
+    if let Some(failure) = &health.error {
+        out::line(format_args!("  {}: {}\n    {}", failure.code, failure.message, failure.hint))?;
+    }
+    Ok(())
 }
 
 async fn put(common: &Common, key: &ObjectKey, file: &Path) -> anyhow::Result<()> {

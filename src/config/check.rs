@@ -76,6 +76,32 @@ pub fn of_environment<A: Args>() -> Result<A, Problems> {
     found.map_err(|error| Problems(vec![wrong("settings", sentence(&error))]))
 }
 
+/// A command that parses whatever the environment gets wrong: each of those settings has its default, or `unset`.
+/// What the others contradict in each other can be told then; what is said of the wrong ones themselves means nothing.
+pub fn mended(command: Command, problems: &[Problem]) -> Command {
+    let is_wrong = |arg: &Arg| {
+        variable_of(arg).is_some_and(|name| problems.iter().any(|problem| problem.variable == name))
+    };
+    let command = command.mut_args(|arg| {
+        if !is_wrong(&arg) {
+            return arg;
+        }
+        // The default of a secret may be the file that cannot be read.
+        let names_file = secret_file::WITH_FILE.iter().any(|name| variable_of(&arg).as_deref() == Some(name));
+        let needs_value = arg.is_required_set() || names_file;
+        let arg = arg.env(None::<&'static str>).required(false);
+        if needs_value { arg.default_value("unset") } else { arg }
+    });
+    command.mut_subcommands(|below| mended(below, problems))
+}
+
+/// What is wrong by itself, and what is wrong together about settings that are right by themselves.
+pub fn joined(alone: Vec<Problem>, together: Vec<Problem>) -> Vec<Problem> {
+    let is_new = |new: &Problem| alone.iter().all(|known| known.variable != new.variable);
+    let together: Vec<_> = together.into_iter().filter(is_new).collect();
+    [alone, together].concat()
+}
+
 /// Settings that are right by themselves, but not together.
 pub fn together(checks: impl IntoIterator<Item = Vec<Problem>>) -> Result<(), Problems> {
     let problems: Vec<_> = checks.into_iter().flatten().collect();
@@ -189,6 +215,12 @@ impl Worker {
             least("DARKROOM_HEARTBEAT_MS", self.heartbeat),
             least("DARKROOM_REAP_MS", self.reap),
             least("DARKROOM_RETRY_BASE_MS", self.retry_base),
+            least("DARKROOM_BREAKER_PROBE_MS", self.breaker_probe),
+            (
+                self.health_interval < Duration::from_secs(1),
+                "DARKROOM_HEALTH_INTERVAL_MS",
+                "is at least 1000".into(),
+            ),
             (
                 self.heartbeat * 2 > self.lease,
                 "DARKROOM_LEASE_MS",
@@ -231,11 +263,9 @@ impl Imaging {
 }
 
 impl Everything {
-    /// # Errors
-    ///
     /// Every setting that does not go with the others.
-    pub fn validate(&self) -> Result<(), Problems> {
-        together([self.redis.problems(), self.s3.problems(), self.worker.problems(), self.imaging.problems()])
+    pub fn problems(&self) -> Vec<Problem> {
+        [self.redis.problems(), self.s3.problems(), self.worker.problems(), self.imaging.problems()].concat()
     }
 }
 

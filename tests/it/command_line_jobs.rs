@@ -229,9 +229,15 @@ async fn a_bucket_that_is_there_is_healthy_and_one_that_is_not_is_down() {
     let there = darkroom.command(&["storage", "health", "--json"]).ended().await;
     let missing =
         darkroom.command(&["storage", "health", "--json"]).env("S3_BUCKET", "elsewhere").ended().await;
+    let person = darkroom.command(&["storage", "health"]).env("S3_BUCKET", "elsewhere").ended().await;
 
     assert_eq!((there.code, missing.code), (Some(0), Some(1)));
-    assert_eq!(there.objects::<Value>()[0]["status"], "ok");
-    assert_eq!(missing.objects::<Value>()[0]["status"], "down");
-    assert!(missing.stderr.contains("S3_BUCKET"), "{}", missing.stderr);
+    let (there, missing) = (&there.objects::<Value>()[0], &missing.objects::<Value>()[0]);
+    assert!(there["status"] != "down" && there["latency_ms"]["put"].is_u64(), "{there}");
+    assert_eq!(
+        (&missing["status"], &missing["error"]["code"]),
+        (&"down".into(), &"storage_misconfigured".into())
+    );
+    assert!(person.stdout.starts_with("down: elsewhere at http://"), "{}", person.stdout);
+    assert!(person.stdout.contains("S3_BUCKET"), "{}", person.stdout);
 }

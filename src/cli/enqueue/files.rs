@@ -12,7 +12,6 @@ use darkroom_jobs::{
     StagedKey,
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 
 use super::{
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     cli::{WrongCall, connect, media_type},
+    digest,
     storage::{self, Storage, put::ObjectAttributes},
 };
 
@@ -197,7 +197,7 @@ async fn stage(storage: &Storage, owner: &Owner, image: &Image, content: Bytes) 
     let key = format!("staging/{}/{}/{}", owner.kind(), owner.id(), image.image_id);
     let key: StagedKey =
         key.parse().expect("kinds, owners and images are of letters that a staged key may have");
-    let sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = digest::sha256(&content);
     let attributes =
         ObjectAttributes { content_type: Some(media_type::of(&image.file).into()), ..Default::default() };
     let refused = |error: storage::error::Error| Refusal {
