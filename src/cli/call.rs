@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ffi::OsString, process::ExitCode};
 
 use clap::{ArgMatches, Command, CommandFactory, error::ErrorKind};
 
-use super::{CONFIGURATION, version};
+use super::{CONFIGURATION, out, version};
 use crate::config::{
     check::{self, Problem, Problems},
     secret_file,
@@ -26,8 +26,8 @@ pub fn understand<C: CommandFactory>(
         Err(error) => error,
     };
     if version::asked(&error, &argv) {
-        println!("{}", version::long());
-        return Err(ExitCode::SUCCESS);
+        let told = out::line(version::long());
+        return Err(if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let problems = match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::MissingRequiredArgument => {

@@ -7,7 +7,9 @@ use clap_complete::Shell;
 
 use super::{CommandLine, out};
 
-/// Prints what a shell needs to complete darkroom's words: `source <(darkroom completions bash)`.
+/// Prints what a shell needs to complete our words.
+///
+/// source <(darkroom completions bash)
 #[derive(Args, Debug)]
 pub struct Completions {
     /// The shell.

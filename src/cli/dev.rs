@@ -14,7 +14,9 @@ use crate::{
     worker::{self, Settings},
 };
 
-/// Runs a worker with a Redis and an S3 server of its own, until Ctrl-C; their data stays in one folder.
+/// Runs a worker with a Redis and an S3 server of its own.
+///
+/// Until Ctrl-C; the data of the servers stays in one folder. What leads others to them is printed.
 #[derive(Args, Debug)]
 #[group(skip)]
 pub struct Dev {

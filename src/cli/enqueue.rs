@@ -23,14 +23,16 @@ mod taken;
 /// How long `--wait` waits for one job: longer than all its retries take.
 const WAIT: Duration = Duration::from_secs(48 * 3600);
 
-/// Enqueues jobs, and prints their ids.
-///
-/// darkroom enqueue upload --user-id 42 --file photo.jpg --wait
-/// darkroom enqueue ingest --product-id p1 --file 'photos/*.jpg'
-/// darkroom enqueue delete --user-id 42 --image-id 3e1f0c9a-58d4-4b7a-9f62-c0a7b1d2e3f4
-/// producer | darkroom enqueue upload --from-jsonl -
+/// Calls that people begin with.
+const EXAMPLES: &str = "Examples:
+  darkroom enqueue upload --user-id 42 --file photo.jpg --wait
+  darkroom enqueue ingest --product-id p1 --file 'photos/*.jpg' --json
+  darkroom enqueue delete --user-id 42 --image-id 3e1f0c9a-58d4-4b7a-9f62-c0a7b1d2e3f4
+  producer | darkroom enqueue upload --from-jsonl -";
+
+/// Enqueues jobs, from files too, and prints their ids.
 #[derive(Args, Debug)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Enqueue {
     /// upload, ingest or delete; with --from-jsonl it may be left out when each line has a `kind`.
     kind: Option<Kind>,
@@ -188,13 +190,21 @@ impl Owner {
     }
 }
 
-/// Prints each receipt; whether all are done.
+/// Prints each receipt; whether all are done. A person learns on standard error why one is not.
 async fn wait(producer: &Producer, taken: &Taken) -> anyhow::Result<bool> {
     let mut all_done = true;
-    for id in &taken.ids {
+    for (id, place) in &taken.jobs {
         let receipt = producer.wait(id, WAIT).await?;
         all_done &= receipt.status == Status::Done;
         jobs::print(&receipt, taken.json)?;
+        if !taken.json
+            && let Some(why) = jobs::why(&receipt)
+        {
+            if let Place::File(file) = place {
+                eprintln!("{}:", file.display());
+            }
+            eprintln!("{why}");
+        }
     }
     Ok(all_done)
 }

@@ -56,7 +56,9 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
-    /// Forgets dead jobs for good, and removes their staged originals (with the S3 settings of the environment).
+    /// Forgets dead jobs for good, and removes their staged originals.
+    ///
+    /// Originals are removed with the S3 settings of the environment (`darkroom storage ls --help`).
     Discard {
         /// Dead jobs.
         #[arg(value_name = "ID", required = true)]
@@ -64,7 +66,9 @@ enum What {
         #[command(flatten)]
         common: Common,
     },
-    /// Settles waiting jobs as cancelled, and removes their staged originals (with the S3 settings of the environment).
+    /// Settles waiting jobs as cancelled, and removes their staged originals.
+    ///
+    /// Originals are removed with the S3 settings of the environment (`darkroom storage ls --help`).
     Cancel {
         /// Jobs that are queued or retrying.
         #[arg(value_name = "ID", required = true)]
@@ -107,8 +111,10 @@ async fn show(common: &Common, id: &JobId) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     print(&receipt, common.json)?;
-    if let Some(error) = receipt.error.filter(|_| !common.json) {
-        out::line(format_args!("{}\n{}", error.message, error.hint))?;
+    if !common.json
+        && let Some(why) = why(&receipt)
+    {
+        out::line(why)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -138,7 +144,7 @@ async fn retry_dead(common: &Common, kind: Kind, code: Option<ErrorCode>) -> any
     if common.json {
         out::line(serde_json::json!({ "kind": kind, "retried": retried }))?;
     } else {
-        out::line(format_args!("{kind}: {retried} dead jobs wait again"))?;
+        out::line(format_args!("{kind}: dead jobs that wait again: {retried}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -206,6 +212,11 @@ pub fn print(receipt: &Receipt, json: bool) -> anyhow::Result<()> {
         return out::line(serde_json::to_string(receipt).expect("a receipt is plain JSON"));
     }
     out::line(line(receipt))
+}
+
+/// Why the last attempt failed, and what can be done about it.
+pub fn why(receipt: &Receipt) -> Option<String> {
+    receipt.error.as_ref().map(|error| format!("  {}\n  {}", error.message, error.hint))
 }
 
 /// One line for a person.

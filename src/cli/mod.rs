@@ -49,15 +49,15 @@ pub struct WrongCall(pub String);
 /// Results go to standard output, everything else to standard error; `--json` prints one object on each line.
 /// Exit codes: 0 done, 1 refused, 2 wrong call, 70 died inside, 75 restart me, 78 configuration.
 #[derive(Debug, Parser)]
-#[command(name = "darkroom", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "darkroom", version, max_term_width = 110)]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Command,
-    #[command(flatten)]
-    log: Log,
     /// With --version: what this binary is made of.
     #[arg(short, long, requires = "version")]
     verbose: bool,
+    #[command(flatten)]
+    log: Log,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,7 +91,9 @@ pub fn run() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a machine that runs processes has threads");
     let ended = runtime.block_on(line.command.run()).unwrap_or_else(|error| {
-        if !out::reader_is_gone(&error) {
+        if error.is::<WrongCall>() {
+            eprintln!("error: {error}\n\nFor more information, try '--help'.");
+        } else if !out::reader_is_gone(&error) {
             eprintln!("{error:#}");
         }
         exit_code_of(&error)
@@ -139,7 +141,7 @@ impl Command {
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.is::<Problems>()) {
         ExitCode::from(CONFIGURATION)
-    } else if error.chain().any(|cause| cause.is::<WrongCall>()) {
+    } else if error.is::<WrongCall>() {
         ExitCode::from(WRONG_CALL)
     } else {
         ExitCode::FAILURE

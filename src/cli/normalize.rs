@@ -19,7 +19,9 @@ use crate::{
     sandbox::{self, Photo, Priority, Sandbox},
 };
 
-/// Makes clean JPEGs of files: one JSON line for each, on stdout, or on stderr when refused.
+/// Makes clean JPEGs of files, without a queue and a bucket.
+///
+/// Prints a JSON line for each, on stdout, or on stderr when it is refused.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Normalize {
     /// Files to read; `-` alone is standard input.

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Looks into the bucket: is it there, what is in it; puts, gets and removes single objects.
+/// Looks into the bucket; puts, gets and removes single objects.
 #[derive(Args, Debug)]
 pub struct Bucket {
     #[command(subcommand)]

@@ -13,7 +13,9 @@ use crate::{
     worker::{self, Settings},
 };
 
-/// Runs jobs until SIGTERM or SIGINT: then lets running ones finish, and hands back the others.
+/// Runs jobs, until SIGTERM or SIGINT.
+///
+/// Then running jobs have time to finish, and the others are handed back.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Worker {

@@ -101,7 +101,7 @@ async fn the_pictures_of_a_folder_are_taken_and_what_cannot_be_one_is_refused_be
         .map(|refusal| refusal["code"].as_str().expect("a word").to_owned())
         .collect();
     assert_eq!(codes, ["source_empty", "source_too_large"].map(str::to_owned).into());
-    assert!(ended.stderr.contains("1 files left out"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no pictures by their names: 1"), "{}", ended.stderr);
     let objects = darkroom.objects().await;
     assert_eq!(objects.len(), 2);
     assert!(objects.iter().all(|key| key.starts_with("staging/ingest/p1/")), "{objects:?}");

@@ -126,7 +126,7 @@ async fn a_dead_job_is_retried_by_its_id_and_with_others_by_its_code() {
     assert_eq!((one.objects::<Receipt>()[0].status, one.code), (Status::Queued, Some(0)));
     assert_eq!((twice.code, twice.stdout.as_str()), (Some(1), ""));
     assert_eq!((again.attempts, again.deliveries), (receipt.attempts, receipt.deliveries + 1));
-    assert_eq!((all.code, all.stdout.trim()), (Some(0), "upload: 1 dead jobs wait again"));
+    assert_eq!((all.code, all.stdout.trim()), (Some(0), "upload: dead jobs that wait again: 1"));
 }
 
 #[tokio::test]

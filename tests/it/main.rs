@@ -13,6 +13,7 @@ mod command_line_enqueue;
 mod command_line_jobs;
 mod corpus;
 mod embedded_s3;
+mod inspect;
 mod layers;
 mod operate;
 mod probe;

@@ -9,10 +9,12 @@ use clap::Parser;
 use darkroom::{
     config,
     dev::{pictures, services::Services},
-    queue::{connection, operate::Operator},
+    queue::{connection, inspect::Inspector, operate::Operator},
     storage::{Storage, list::Prefix, put::ObjectAttributes},
 };
-use darkroom_jobs::{ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload};
+use darkroom_jobs::{
+    ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload, redis_keys::Keys,
+};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -145,10 +147,20 @@ impl TestDarkroom {
 
     /// What a person does to jobs.
     pub fn operator(&self) -> Operator {
+        let (connection, keys) = self.connection();
+        Operator::new(self.producer.clone(), connection, keys)
+    }
+
+    /// A look at the queues.
+    pub fn inspector(&self) -> Inspector {
+        let (connection, keys) = self.connection();
+        Inspector::new(self.producer.clone(), connection, keys)
+    }
+
+    fn connection(&self) -> (redis::aio::ConnectionManager, Keys) {
         let settings = self.services.settings::<config::Redis>().expect("the services' settings are right");
         let client = connection::client(&settings).expect("a url");
-        let connection = connection::managed(&client).expect("a url");
-        Operator::new(self.producer.clone(), connection, settings.namespace)
+        (connection::managed(&client).expect("a url"), settings.namespace)
     }
 
     /// Pushes a payload as anybody could who has `redis-cli`.

@@ -75,7 +75,7 @@ fn pictures_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     if left_out > 0 {
-        eprintln!("{}: {left_out} files left out whose names are not those of pictures", folder.display());
+        eprintln!("{}: files left out that are no pictures by their names: {left_out}", folder.display());
     }
     files.sort();
     Ok(files)
@@ -126,7 +126,7 @@ pub async fn enqueue(
     }
     bar.finish_and_clear();
     if left.len() > 0 {
-        eprintln!("{} more files were not tried", left.len());
+        eprintln!("files that were not tried: {}", left.len());
     }
     Ok(())
 }

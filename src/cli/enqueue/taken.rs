@@ -31,8 +31,8 @@ pub struct Refusal {
 pub struct Taken {
     /// Whether JSON is printed.
     pub json: bool,
-    /// Ids of those that were taken.
-    pub ids: Vec<JobId>,
+    /// Those that were taken, and where they come from.
+    pub jobs: Vec<(JobId, Place)>,
     /// Whether all were.
     pub all: bool,
 }
@@ -59,7 +59,7 @@ struct Told<'a> {
 impl Taken {
     /// Nothing so far.
     pub fn new(json: bool) -> Self {
-        Self { json, ids: Vec::new(), all: true }
+        Self { json, jobs: Vec::new(), all: true }
     }
 
     /// Prints and flushes the id, or says on standard error what was refused and why.
@@ -74,7 +74,7 @@ impl Taken {
     ) -> anyhow::Result<()> {
         match answer {
             Ok((id, key)) => {
-                self.ids.push(id.clone());
+                self.jobs.push((id.clone(), place.clone()));
                 out::line(self.told(place, &id, key.as_ref()))
             }
             Err(refusal) => {

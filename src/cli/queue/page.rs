@@ -6,7 +6,7 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     style::{Color, Modifier, Style},
     text::Line,
-    widgets::{Block, Borders, Paragraph, Row, Table, Widget},
+    widgets::{Block, Borders, Cell, Paragraph, Row, Table, Widget},
 };
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ pub struct View {
 }
 
 /// The columns of the printed page.
-const WIDTH: u16 = 100;
+const WIDTH: u16 = 120;
 
 impl View {
     /// Draws the view; `note` is the last line.
@@ -68,11 +68,13 @@ impl View {
                 stats.oldest_ready_ms.map_or_else(|| "–".to_owned(), age),
                 if stats.paused { "paused" } else { "" }.to_owned(),
             ];
+            let cells = cells.into_iter().enumerate().map(aligned);
             let style = if stats.paused { Style::new().fg(Color::Yellow) } else { Style::new() };
             Row::new(cells).style(style)
         });
-        let widths = [14, 9, 10, 9, 9, 9, 13, 8].map(Constraint::Length);
+        let widths = [14, 9, 10, 9, 9, 9, 13, 9].map(Constraint::Length);
         let head = ["queue", "ready", "scheduled", "running", "done", "dead", "oldest ready", ""];
+        let head = head.map(str::to_owned).into_iter().enumerate().map(aligned);
         Table::new(rows, widths).header(Row::new(head).style(bold())).block(titled("queues"))
     }
 
@@ -95,13 +97,25 @@ impl View {
                 .map_or(("", ""), |error| (error.code.as_str(), error.message.as_str()));
             let at = receipt.finished_at.map(|at| at.to_string()).unwrap_or_default();
             let at = at.get(..19).unwrap_or_default().replace('T', " ");
-            Row::new([at, receipt.job_id.to_string(), code.to_owned(), message.to_owned()])
+            Row::new([at, receipt.job_id.to_string(), code.to_owned(), cause(message).to_owned()])
         });
         let none = self.failures.is_empty().then(|| Row::new(["no dead jobs"]));
         let widths =
-            [Constraint::Length(20), Constraint::Length(27), Constraint::Length(20), Constraint::Fill(1)];
+            [Constraint::Length(19), Constraint::Length(26), Constraint::Length(24), Constraint::Fill(1)];
         Table::new(rows.chain(none), widths).block(titled("last failures (UTC)"))
     }
+}
+
+/// Numbers end in one column; the first cell is a name, and the last says that a queue is paused.
+fn aligned((column, text): (usize, String)) -> Cell<'static> {
+    let line = Line::from(text);
+    Cell::from(if (1..7).contains(&column) { line.right_aligned() } else { line })
+}
+
+/// What a receipt says of a failure, without what was being done: its code tells that.
+fn cause(message: &str) -> &str {
+    let doing = message.split_once(": ").filter(|(doing, _)| doing.starts_with("could not "));
+    doing.map_or(message, |(_, cause)| cause)
 }
 
 fn bold() -> Style {
@@ -109,5 +123,5 @@ fn bold() -> Style {
 }
 
 fn titled(title: &str) -> Block<'_> {
-    Block::new().borders(Borders::TOP).title(Line::styled(title, bold()))
+    Block::new().borders(Borders::TOP).title(Line::styled(format!("{title} "), bold()))
 }
