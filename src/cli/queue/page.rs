@@ -114,8 +114,9 @@ fn aligned((column, text): (usize, String)) -> Cell<'static> {
 
 /// What a receipt says of a failure, without what was being done: its code tells that.
 fn cause(message: &str) -> &str {
-    let doing = message.split_once(": ").filter(|(doing, _)| doing.starts_with("could not "));
-    doing.map_or(message, |(_, cause)| cause)
+    let steps =
+        ["could not fetch the original: ", "could not normalize the image: ", "the picture was refused: "];
+    steps.iter().fold(message, |message, step| message.strip_prefix(step).unwrap_or(message))
 }
 
 fn bold() -> Style {

@@ -64,8 +64,12 @@ async fn follow(
     let mut looks = tokio::time::interval(interval);
     let mut keys = tokio::time::interval(KEYS);
     let mut note = String::from(HELP);
+    let mut changed = true;
     loop {
-        terminal.draw(|frame| view.draw(&note, frame.area(), frame.buffer_mut()))?;
+        if changed {
+            terminal.draw(|frame| view.draw(&note, frame.area(), frame.buffer_mut()))?;
+        }
+        changed = true;
         tokio::select! {
             _ = &mut stop => return Ok(()),
             _ = looks.tick() => match look(inspector).await {
@@ -73,8 +77,10 @@ async fn follow(
                 // The page stays: Redis may be back in a second.
                 Err(error) => note = format!("{}: {error}", connect::AWAY),
             },
-            _ = keys.tick() => if asked_to_end()? {
-                return Ok(());
+            _ = keys.tick() => match pressed()? {
+                Pressed::End => return Ok(()),
+                Pressed::Resized => {}
+                Pressed::Nothing => changed = false,
             },
         }
     }
@@ -82,17 +88,30 @@ async fn follow(
 
 const HELP: &str = "q ends";
 
-/// Takes the keys that were pressed. Never waits for one.
-fn asked_to_end() -> std::io::Result<bool> {
+/// What came from the terminal.
+enum Pressed {
+    Nothing,
+    Resized,
+    End,
+}
+
+/// Takes what came from the terminal. Never waits for it.
+fn pressed() -> std::io::Result<Pressed> {
+    let mut pressed = Pressed::Nothing;
     while event::poll(Duration::ZERO)? {
-        if let Event::Key(key) = event::read()? {
-            let interrupted = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-            if interrupted || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
-                return Ok(true);
+        match event::read()? {
+            Event::Key(key) => {
+                let interrupted =
+                    key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+                if interrupted || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
+                    return Ok(Pressed::End);
+                }
             }
+            Event::Resize(..) => pressed = Pressed::Resized,
+            _ => {}
         }
     }
-    Ok(false)
+    Ok(pressed)
 }
 
 async fn look(inspector: &Inspector) -> Result<View, RedisError> {
