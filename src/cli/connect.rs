@@ -59,7 +59,7 @@ pub async fn storage(settings: &config::S3) -> anyhow::Result<Storage> {
 ///
 /// As [`storage`]; also when a setting is missing.
 pub async fn storage_of_environment() -> anyhow::Result<Storage> {
-    storage(&check::of_environment()?).await
+    Ok(Storage::new(&check::of_environment(config::S3::problems)?).await?)
 }
 
 fn redis(settings: &config::Redis) -> anyhow::Result<(Client, ConnectionManager)> {

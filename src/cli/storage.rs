@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// Largest object that is got: it is in memory, whole.
+const MOST_BYTES: u64 = 1 << 30;
+
 /// Looks into the bucket; puts, gets and removes single objects.
 #[derive(Args, Debug)]
 pub struct Bucket {
@@ -49,7 +52,7 @@ enum What {
     Get {
         /// Its key.
         key: ObjectKey,
-        /// File to write; left out, the object goes to standard output.
+        /// File to write; left out, the object goes to standard output, and what --json tells to standard error.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
         #[command(flatten)]
@@ -166,27 +169,30 @@ async fn put(common: &Common, key: &ObjectKey, file: &Path) -> anyhow::Result<()
 
 async fn get(common: &Common, key: &ObjectKey, output: Option<&Path>) -> anyhow::Result<ExitCode> {
     let storage = connect::storage(&common.s3).await?;
-    let found = match storage.download(key, u64::MAX, None).await {
+    let found = match storage.download(key, MOST_BYTES, None).await {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             eprintln!("there is no object {key}");
             return Ok(ExitCode::FAILURE);
         }
         found => found?,
     };
+    let size = found.bytes.len();
+    let facts = json!({
+        "key": key, "size": size, "content_type": found.content_type, "etag": found.etag, "sha256": found.sha256
+    });
     let Some(path) = output else {
         out::bytes(&found.bytes)?;
+        if common.json {
+            eprintln!("{facts}");
+        }
         return Ok(ExitCode::SUCCESS);
     };
-    tokio::fs::write(path, &found.bytes)
-        .await
-        .with_context(|| format!("could not write {}", path.display()))?;
+    let unwritable = || format!("could not write {}", path.display());
+    tokio::fs::write(path, &found.bytes).await.with_context(unwritable)?;
     if common.json {
-        let (size, kind) = (found.bytes.len(), &found.content_type);
-        out::line(
-            json!({ "key": key, "size": size, "content_type": kind, "etag": found.etag, "sha256": found.sha256 }),
-        )?;
+        out::line(facts)?;
     } else {
-        out::line(format_args!("{key}  {} bytes  {}", found.bytes.len(), path.display()))?;
+        out::line(format_args!("{key}  {size} bytes  {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }

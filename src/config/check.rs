@@ -67,13 +67,19 @@ pub fn environment(command: &Command) -> Vec<Problem> {
 ///
 /// # Errors
 ///
-/// Every setting of the group that is missing, or does not parse.
-pub fn of_environment<A: Args>() -> Result<A, Problems> {
+/// Every setting of the group that is missing, does not parse, or is wrong `together` with others.
+pub fn of_environment<A: Args>(together: impl Fn(&A) -> Vec<Problem>) -> Result<A, Problems> {
     let command = secret_file::honoured(A::augment_args(Command::new("darkroom").disable_help_flag(true)));
-    together([environment(&command)])?;
-    let found = command.try_get_matches_from(["darkroom"]).and_then(|found| A::from_arg_matches(&found));
-    // Each was looked at by itself: what is left is about the group, and names its settings.
-    found.map_err(|error| Problems(vec![wrong("settings", sentence(&error))]))
+    let alone = environment(&command);
+    let found = mended(command, &alone).try_get_matches_from(["darkroom"]);
+    match found.and_then(|found| A::from_arg_matches(&found)) {
+        Ok(group) => {
+            let problems = joined(alone, together(&group));
+            if problems.is_empty() { Ok(group) } else { Err(Problems(problems)) }
+        }
+        // Each was looked at by itself: what is left is about the group, and names its settings.
+        Err(error) => Err(Problems(joined(alone, vec![wrong("settings", sentence(&error))]))),
+    }
 }
 
 /// A command that parses whatever the environment gets wrong: each of those settings has its default, or `unset`.

@@ -141,7 +141,9 @@ async fn settings_of_s3_are_asked_for_only_when_a_file_is_staged() {
 
     assert_eq!((missing.code, missing.stderr.trim()), (Some(78), "S3_BUCKET: is not set"));
     assert_eq!(wrong.code, Some(78));
-    assert!(wrong.stderr.contains("S3_FORCE_PATH_STYLE: "), "{}", wrong.stderr);
+    for name in ["S3_FORCE_PATH_STYLE: ", "S3_PREFIX: "] {
+        assert!(wrong.stderr.contains(name), "{name} is missing in\n{}", wrong.stderr);
+    }
     assert_eq!((none.code, none.stderr.as_str(), none.stdout.lines().count()), (Some(0), "", 1));
 }
 
