@@ -53,8 +53,8 @@ async fn a_job_is_found_by_its_status_wherever_it_is() {
     let inspector = darkroom.inspector();
 
     let statuses = [Status::Queued, Status::Running, Status::Retrying, Status::Failed, Status::Done];
-    for (status, job) in statuses.into_iter().zip([&queued, &running, &retrying, &failed, &done]) {
-        assert_eq!(ids(&inspector, Some(status), 9).await, [job.clone()], "{status:?}");
+    for (status, job) in statuses.into_iter().zip([queued, running, retrying, failed, done]) {
+        assert_eq!(ids(&inspector, Some(status), 9).await, [job], "{status:?}");
     }
     assert_eq!(ids(&inspector, None, 9).await.len(), 5);
     assert_eq!(ids(&inspector, None, 2).await.len(), 2);
