@@ -6,11 +6,16 @@ use clap::Args;
 
 use super::signal::stop_signal;
 use crate::{
-    config::{self, check},
+    config::{
+        self,
+        check::{self, Problem},
+    },
     worker::{self, Settings},
 };
 
-/// Runs jobs until SIGTERM or SIGINT: then lets running ones finish, and hands back the others.
+/// Runs jobs, until SIGTERM or SIGINT.
+///
+/// Then running jobs have time to finish, and the others are handed back.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Worker {
@@ -24,12 +29,19 @@ pub struct Worker {
     imaging: config::Imaging,
 }
 
+impl Worker {
+    /// Settings that are right by themselves, but not together.
+    pub fn problems(&self) -> Vec<Problem> {
+        [self.redis.problems(), self.s3.problems(), self.worker.problems(), self.imaging.problems()].concat()
+    }
+}
+
 /// # Errors
 ///
 /// What ends a worker other than a signal; the exit code says of which kind it is.
 pub async fn run(args: Worker) -> anyhow::Result<ExitCode> {
+    check::together([args.problems()])?;
     let Worker { redis, s3, worker, imaging } = args;
-    check::together([redis.problems(), s3.problems(), worker.problems(), imaging.problems()])?;
     let settings = Settings { redis, s3, worker, imaging };
     match worker::run(settings, stop_signal()?).await {
         Ok(()) => Ok(ExitCode::SUCCESS),

@@ -63,6 +63,51 @@ pub fn environment(command: &Command) -> Vec<Problem> {
     command.get_arguments().filter_map(problem_of).collect()
 }
 
+/// A group of settings as the environment has it, for a command that needs the group only in some of its calls.
+///
+/// # Errors
+///
+/// Every setting of the group that is missing, does not parse, or is wrong `together` with others.
+pub fn of_environment<A: Args>(together: impl Fn(&A) -> Vec<Problem>) -> Result<A, Problems> {
+    let command = secret_file::honoured(A::augment_args(Command::new("darkroom").disable_help_flag(true)));
+    let alone = environment(&command);
+    let found = mended(command, &alone).try_get_matches_from(["darkroom"]);
+    match found.and_then(|found| A::from_arg_matches(&found)) {
+        Ok(group) => {
+            let problems = joined(alone, together(&group));
+            if problems.is_empty() { Ok(group) } else { Err(Problems(problems)) }
+        }
+        // Each was looked at by itself: what is left is about the group, and names its settings.
+        Err(error) => Err(Problems(joined(alone, vec![wrong("settings", sentence(&error))]))),
+    }
+}
+
+/// A command that parses whatever the environment gets wrong: each of those settings has its default, or `unset`.
+/// What the others contradict in each other can be told then; what is said of the wrong ones themselves means nothing.
+pub fn mended(command: Command, problems: &[Problem]) -> Command {
+    let is_wrong = |arg: &Arg| {
+        variable_of(arg).is_some_and(|name| problems.iter().any(|problem| problem.variable == name))
+    };
+    let command = command.mut_args(|arg| {
+        if !is_wrong(&arg) {
+            return arg;
+        }
+        // The default of a secret may be the file that cannot be read.
+        let names_file = secret_file::WITH_FILE.iter().any(|name| variable_of(&arg).as_deref() == Some(name));
+        let needs_value = arg.is_required_set() || names_file;
+        let arg = arg.env(None::<&'static str>).required(false);
+        if needs_value { arg.default_value("unset") } else { arg }
+    });
+    command.mut_subcommands(|below| mended(below, problems))
+}
+
+/// What is wrong by itself, and what is wrong together about settings that are right by themselves.
+pub fn joined(alone: Vec<Problem>, together: Vec<Problem>) -> Vec<Problem> {
+    let is_new = |new: &Problem| alone.iter().all(|known| known.variable != new.variable);
+    let together: Vec<_> = together.into_iter().filter(is_new).collect();
+    [alone, together].concat()
+}
+
 /// Settings that are right by themselves, but not together.
 pub fn together(checks: impl IntoIterator<Item = Vec<Problem>>) -> Result<(), Problems> {
     let problems: Vec<_> = checks.into_iter().flatten().collect();
@@ -224,11 +269,9 @@ impl Imaging {
 }
 
 impl Everything {
-    /// # Errors
-    ///
     /// Every setting that does not go with the others.
-    pub fn validate(&self) -> Result<(), Problems> {
-        together([self.redis.problems(), self.s3.problems(), self.worker.problems(), self.imaging.problems()])
+    pub fn problems(&self) -> Vec<Problem> {
+        [self.redis.problems(), self.s3.problems(), self.worker.problems(), self.imaging.problems()].concat()
     }
 }
 

@@ -279,10 +279,10 @@ pub struct Imaging {
 #[command(next_help_heading = "Log")]
 pub struct Log {
     /// What is logged, as tracing's filter directives.
-    #[arg(long, env = "DARKROOM_LOG", default_value = "info", value_parser = log_filter)]
+    #[arg(long, env = "DARKROOM_LOG", default_value = "info", value_parser = log_filter, global = true)]
     pub log: String,
     /// How it is logged.
-    #[arg(long, env = "DARKROOM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    #[arg(long, env = "DARKROOM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto, global = true)]
     pub log_format: LogFormat,
 }
 

@@ -29,6 +29,9 @@ use crate::{
 /// Media type of everything that is stored.
 const JPEG: &str = "image/jpeg";
 
+/// What turns originals into pictures, as objects name it.
+pub const PIPELINE: &str = concat!("darkroom/", env!("CARGO_PKG_VERSION"));
+
 /// Keeps the picture at `source` under `key`. Running it twice stores the same object once.
 ///
 /// # Errors
@@ -130,7 +133,7 @@ async fn store(
         job_id: Some(ctx.job_id.clone()),
         enqueued_ms: Some(ctx.enqueued_at.unix_ms()),
         source_sha256: Some(original.sha256.clone()),
-        pipeline: Some(concat!("darkroom/", env!("CARGO_PKG_VERSION")).into()),
+        pipeline: Some(PIPELINE.into()),
     };
     let stored = ctx.storage.put_once(key, photo.normalized.jpeg.clone().into(), &attributes).await?;
     ctx.learn(|learnt| learnt.timings.store = Some(elapsed_ms(started)));

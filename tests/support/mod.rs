@@ -2,10 +2,11 @@
 
 pub mod bucket;
 pub mod ceph;
+pub mod command;
 pub mod darkroom;
 pub mod faults;
 pub mod invariant;
 pub mod scripts;
-pub mod stopping;
 pub mod served;
+pub mod stopping;
 pub mod tls;
