@@ -12,6 +12,8 @@ macro_rules! scripts {
 }
 
 scripts! {
+    /// Keeps a health report, and announces a change.
+    HEALTH_WRITE = "health_write.lua";
     /// Takes ready jobs.
     JOBS_CLAIM = "jobs_claim.lua";
     /// Sends dead jobs round again.
@@ -32,6 +34,8 @@ scripts! {
     QUEUE_RESUME = "queue_resume.lua";
     /// The upkeep of all queues.
     QUEUES_TICK = "queues_tick.lua";
+    /// Enqueues the one job of a periodic slot.
+    SLOT_ENQUEUE = "slot_enqueue.lua";
     /// Says that something was deleted.
     TOMBSTONE_WRITE = "tombstone_write.lua";
 }

@@ -12,6 +12,7 @@ mod corpus;
 mod embedded_s3;
 mod layers;
 mod operate;
+mod probe;
 mod settings;
 mod sources;
 mod storage;
