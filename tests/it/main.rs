@@ -10,6 +10,9 @@ mod support;
 
 mod corpus;
 mod embedded_s3;
+mod http_jobs;
+mod http_service;
+mod http_uploads;
 mod layers;
 mod operate;
 mod probe;
