@@ -20,6 +20,7 @@ mod originals;
 mod out;
 pub mod queue;
 pub mod schema;
+mod service;
 mod signal;
 pub mod storage;
 mod version;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{
-    Log,
+    Log, Traces,
     check::{Problem, Problems},
 };
 use crate::telemetry;
@@ -90,10 +91,12 @@ pub fn run() -> ExitCode {
         Ok(matches) => CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
         Err(exit) => return exit,
     };
-    telemetry::start(&line.command.log(line.log));
     // The first provider of a process stays: TLS to Redis and S3 is ring's.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a machine that runs processes has threads");
+    let entered = runtime.enter();
+    let export = telemetry::start(&line.command.log(line.log), line.command.traces());
+    drop(entered);
     let ended = runtime.block_on(line.command.run()).unwrap_or_else(|error| {
         if error.is::<WrongCall>() {
             eprintln!("error: {error}\n\nFor more information, try '--help'.");
@@ -102,6 +105,7 @@ pub fn run() -> ExitCode {
         }
         exit_code_of(&error)
     });
+    export.end();
     // A read of standard input that nobody answers must not hold the process.
     runtime.shutdown_background();
     ended
@@ -113,6 +117,16 @@ fn contradictions(matches: &ArgMatches) -> Vec<Problem> {
 }
 
 impl Command {
+    /// Where spans go, for the commands that run jobs.
+    fn traces(&self) -> Option<&Traces> {
+        match self {
+            Self::Worker(args) => Some(&args.traces),
+            #[cfg(feature = "dev")]
+            Self::Dev(args) => Some(&args.traces),
+            _ => None,
+        }
+    }
+
     /// What is logged; a benchmark would measure lines about jobs too.
     fn log(&self, log: Log) -> Log {
         match self {

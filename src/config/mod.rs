@@ -4,8 +4,10 @@
 
 pub mod bench;
 pub mod check;
+mod http;
 pub mod secret_file;
 pub mod steps;
+mod traces;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -13,6 +15,8 @@ use clap::Args;
 use darkroom_jobs::{Kind, redis_keys::Keys};
 
 use crate::imaging;
+pub use http::{Address, Http};
+pub use traces::Traces;
 
 /// A value that is never printed: no `Debug`, no `Display`.
 #[derive(Clone, PartialEq, Eq)]

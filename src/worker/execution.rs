@@ -32,6 +32,7 @@ use crate::{
         lease::Lease,
         settle::{Settled, Settlement},
     },
+    telemetry::traces,
 };
 
 /// The deliveries that are being executed, each in a task of ours. Clones share them.
@@ -107,12 +108,13 @@ async fn execute(
     breaker: &Breaker,
     Delivery { lease, job }: Delivery,
 ) {
+    let decoded = judge(&job);
+    let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
     let span = info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts + 1);
+    traces::go_on(&span, envelope.traceparent.as_deref());
     async {
         step::reached(Step::Claimed, &job.id, &tools.settings).await;
         let learnt = Arc::<Mutex<Learnt>>::default();
-        let decoded = judge(&job);
-        let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
         let result = match (decoded, expired(&envelope, &job)) {
             (Err(failure), _) => Err(failure),
             (Ok(_), true) => Err(Failure::Expired),

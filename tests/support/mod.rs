@@ -8,5 +8,6 @@ pub mod faults;
 pub mod invariant;
 pub mod scripts;
 pub mod served;
+pub mod service;
 pub mod stopping;
 pub mod tls;
