@@ -3,8 +3,8 @@
 use std::io::Cursor;
 
 use image::{DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage, codecs::gif::GifEncoder};
-use jpeg_encoder::{ColorType, Encoder};
 use moxcms::ColorProfile;
+use mozjpeg_rs::{Encoder, Preset};
 
 const WIDTH: u32 = 240;
 const HEIGHT: u32 = 160;
@@ -105,17 +105,11 @@ fn jpeg(orientation: u16, profile: Option<ColorProfile>, gps: bool) -> Vec<u8> {
 }
 
 fn encoded(picture: &RgbImage, orientation: u16, profile: Option<ColorProfile>, gps: bool) -> Vec<u8> {
-    const WHY: &str = "small segments and sides";
-    let side = |px: u32| u16::try_from(px).expect(WHY);
-    let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, 92);
-    encoder.add_exif_metadata(&exif(orientation, gps)).expect(WHY);
+    let mut encoder = Encoder::new(Preset::BaselineFastest).quality(92).exif_data(exif(orientation, gps));
     if let Some(profile) = profile {
-        encoder.add_icc_profile(&profile.encode().expect("a built-in profile")).expect(WHY);
+        encoder = encoder.icc_profile(profile.encode().expect("a built-in profile"));
     }
-    let (width, height) = (side(picture.width()), side(picture.height()));
-    encoder.encode(picture, width, height, ColorType::Rgb).expect(WHY);
-    bytes
+    encoder.encode_rgb(picture, picture.width(), picture.height()).expect("sides that fit")
 }
 
 /// One or two entries: orientation, and a directory that holds a latitude's letter.
