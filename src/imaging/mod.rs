@@ -6,6 +6,7 @@
 pub mod error;
 pub mod sniff;
 
+mod coefficients;
 mod color;
 mod decode;
 mod encode;
@@ -14,7 +15,9 @@ mod fit;
 mod flatten;
 pub mod header;
 mod limits;
+mod markers;
 pub mod orient;
+mod profile;
 mod raster;
 
 use darkroom_jobs::{Warning, WarningCode};

@@ -57,11 +57,56 @@ fn nothing_but_pixels_and_a_small_profile_is_left() {
 }
 
 #[test]
-fn the_profile_is_small_and_reads_as_srgb() {
-    let profile = color::compact_srgb();
+fn the_profiles_are_small_and_read_as_srgb() {
+    let (color, grey) = (profile::srgb(), profile::grey());
 
-    assert!(profile.len() <= 500, "{} bytes", profile.len());
-    assert!(moxcms::ColorProfile::new_from_slice(&profile).unwrap().is_matrix_shaper());
+    assert!(color.len() <= 500 && grey.len() <= 500, "{} and {} bytes", color.len(), grey.len());
+    assert!(moxcms::ColorProfile::new_from_slice(&color).unwrap().is_matrix_shaper());
+    assert!(moxcms::ColorProfile::new_from_slice(&grey).unwrap().gray_trc.is_some());
+}
+
+/// Markers of a JPEG with the lengths of their segments.
+fn segments(jpeg: &[u8]) -> Vec<(u8, usize)> {
+    markers::segments(jpeg).map(|segment| (segment.marker, segment.content.len())).collect()
+}
+
+#[test]
+fn one_interleaved_scan_has_tables_of_its_own() {
+    const STANDARD_TABLES: usize = 2 * (17 + 12) + 2 * (17 + 162);
+    let scene = picture("plain.png").unwrap();
+    for (quality, sampling) in [(82, 0x22), (92, 0x11)] {
+        let preset = Preset { quality, ..Preset::USER_PHOTO };
+        let jpeg = normalize(&scene, &preset, &Limits::default(), &mut |_| {}).unwrap().jpeg;
+
+        let frame = markers::segments(&jpeg).find(|segment| segment.marker == 0xc0).unwrap().content;
+        let written = segments(&jpeg);
+        let tables: usize =
+            written.iter().filter(|(marker, _)| *marker == 0xc4).map(|(_, bytes)| bytes).sum();
+        let order: Vec<u8> = written.iter().map(|(marker, _)| *marker).collect();
+        assert_eq!(order, [0xe0, 0xe2, 0xdb, 0xc0, 0xc4, 0xda, 0xd9]);
+        assert_eq!(frame[7], sampling);
+        assert!(tables < STANDARD_TABLES, "{tables}");
+    }
+}
+
+#[test]
+fn grey_stays_grey_and_says_so_in_its_profile() {
+    let jpeg = made("grey.png").unwrap().jpeg;
+
+    let profile = markers::segments(&jpeg).find(|segment| segment.marker == 0xe2).unwrap().content;
+    assert_eq!(&profile[14 + 16..14 + 20], b"GRAY");
+    assert_eq!(image::load_from_memory(&jpeg).unwrap().color(), image::ColorType::L8);
+}
+
+#[test]
+fn a_progressive_preset_makes_a_progressive_jpeg_of_the_same_picture() {
+    let (baseline, scene) = (made("plain.png").unwrap().jpeg, picture("plain.png").unwrap());
+    let preset = Preset { progressive: true, ..Preset::USER_PHOTO };
+
+    let progressive = normalize(&scene, &preset, &Limits::default(), &mut |_| {}).unwrap().jpeg;
+
+    assert!(segments(&progressive).iter().any(|(marker, _)| *marker == 0xc2));
+    assert_close(&pixels(&progressive), &pixels(&baseline), 0.01);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod gif;
 mod jpeg;
 mod png;
 mod reader;
-mod tiff;
+pub(super) mod tiff;
 mod webp;
 
 use darkroom_jobs::{Warning, WarningCode};
@@ -41,6 +41,8 @@ pub struct Header {
     pub icc: Option<Vec<u8>>,
     /// Whether a JPEG is decoded only after its last byte, and needs room for all coefficients.
     pub progressive: bool,
+    /// Whether a JPEG must be written anew before its decoder can read it.
+    pub rewritten: bool,
     /// Whether colors were multiplied by alpha.
     pub premultiplied: bool,
     /// Whether the end of the file was there.
@@ -60,6 +62,7 @@ struct Found {
     animated: bool,
     scans: u32,
     progressive: bool,
+    rewritten: bool,
     premultiplied: bool,
     complete: bool,
     jpeg_quality: Option<u8>,
@@ -101,6 +104,7 @@ impl Found {
             animated: false,
             scans: 1,
             progressive: false,
+            rewritten: false,
             premultiplied: false,
             complete: true,
             jpeg_quality: None,
@@ -176,6 +180,7 @@ impl Header {
             had_gps: exif.had_gps || found.xmp_gps,
             icc,
             progressive: found.progressive,
+            rewritten: found.rewritten,
             premultiplied: found.premultiplied,
             complete: found.complete,
             jpeg_quality: found.jpeg_quality,
