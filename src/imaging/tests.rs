@@ -16,9 +16,18 @@ fn pixels(jpeg: &[u8]) -> image::RgbImage {
 #[track_caller]
 fn assert_close(left: &image::RgbImage, right: &image::RgbImage, tolerance: f64) {
     assert_eq!(left.dimensions(), right.dimensions());
-    let sum: f64 = left.iter().zip(right.iter()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
-    let mean = sum / left.len() as f64;
+    let mean = difference(left, right);
     assert!(mean <= tolerance, "the mean difference is {mean}");
+}
+
+/// Mean difference of two pictures, levels.
+fn difference(left: &image::RgbImage, right: &image::RgbImage) -> f64 {
+    let sum: f64 = left.iter().zip(right.iter()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
+    sum / left.len() as f64
+}
+
+fn codes_of(normalized: &Normalized) -> Vec<WarningCode> {
+    normalized.warnings.iter().map(|warning| warning.code).collect()
 }
 
 #[test]
@@ -116,6 +125,52 @@ fn gps_is_told_and_only_told() {
 }
 
 #[test]
+fn grey_is_converted_by_its_curve() {
+    let picture = pixels(&made("grey-gamma.jpg").unwrap().jpeg);
+
+    for x in [0, 60, 120, 180, 239] {
+        let light = (f64::from(x) / 239.0).powf(1.8);
+        let expected =
+            if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 };
+        let found = f64::from(picture.get_pixel(x, 80)[0]);
+        assert!((found - expected * 255.0).abs() <= 3.0, "{found} at {x}, expected {}", expected * 255.0);
+    }
+}
+
+#[test]
+fn a_png_means_what_its_strongest_chunk_says() {
+    let plain = pixels(&made("plain.png").unwrap().jpeg);
+    let wide = pixels(&made("profile-over-srgb.png").unwrap().jpeg);
+
+    for name in ["linear.png", "srgb-over-gamma.png", "code-points-over-profile.png"] {
+        assert_close(&pixels(&made(name).unwrap().jpeg), &plain, 1.0);
+    }
+    assert_close(&pixels(&made("code-points.png").unwrap().jpeg), &wide, 1.0);
+    assert_close(&pixels(&made("chromaticities.png").unwrap().jpeg), &wide, 3.0);
+    assert!(difference(&wide, &plain) > 5.0);
+}
+
+#[test]
+fn a_high_dynamic_range_is_made_a_standard_one() {
+    let plain = pixels(&made("plain.png").unwrap().jpeg);
+
+    for name in ["pq.png", "hlg.png"] {
+        let normalized = made(name).unwrap();
+
+        assert_eq!(codes_of(&normalized), [WarningCode::HdrTonemapped]);
+        assert_close(&pixels(&normalized.jpeg), &plain, 3.0);
+    }
+}
+
+#[test]
+fn a_profile_that_inflates_without_end_is_ignored() {
+    let normalized = made("profile-bomb.png").unwrap();
+
+    assert_eq!(codes_of(&normalized), [WarningCode::IccInvalid]);
+    assert_close(&pixels(&normalized.jpeg), &pixels(&made("plain.png").unwrap().jpeg), 0.01);
+}
+
+#[test]
 fn alpha_is_flattened_on_white() {
     let picture = pixels(&made("alpha.png").unwrap().jpeg);
 
@@ -124,7 +179,7 @@ fn alpha_is_flattened_on_white() {
 
 #[test]
 fn oddities_are_warned_of() {
-    let codes = |name| made(name).unwrap().warnings.iter().map(|warning| warning.code).collect::<Vec<_>>();
+    let codes = |name| codes_of(&made(name).unwrap());
 
     assert_eq!(codes("orientation-9.jpg"), [WarningCode::ExifInvalid]);
     assert_eq!(codes("animated.gif"), [WarningCode::AnimationDropped]);
@@ -139,6 +194,8 @@ fn bad_files_are_refused_by_their_codes() {
     assert_eq!(code("text.jpg"), ErrorCode::NotAnImage);
     assert_eq!(code("truncated.jpg"), ErrorCode::ImageTruncated);
     assert_eq!(code("huge-header.png"), ErrorCode::ImageDimensions);
+    assert_eq!(code("many-scans.jpg"), ErrorCode::ImageTooComplex);
+    assert_eq!(code("big-scans.jpg"), ErrorCode::ImageTooComplex);
 }
 
 proptest! {
