@@ -17,8 +17,11 @@ use crate::imaging::{
     raster::{Raster, Samples},
 };
 
-/// What the decoder fills rows with that it does not find.
-const FILLING: u8 = 128;
+/// Pixels across in a multiple of every minimum coded unit.
+const PERIOD: usize = 32;
+
+/// From here on a row is taken for paper, of which there is much below products, and not for a filling.
+const PAPER: u8 = 250;
 
 pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
     let (jpeg, mut rows) = readable(original, header)?;
@@ -26,8 +29,9 @@ pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Resul
 
     let (mut samples, channels) = pixels(&jpeg, limits)?;
     let row_bytes = header.width as usize * usize::from(channels);
-    let filled = samples.rchunks_exact(row_bytes).next().is_some_and(|row| row.iter().all(|s| *s == FILLING));
-    if filled && rows == header.height {
+    if rows == header.height
+        && samples.rchunks_exact(row_bytes).next().is_some_and(|last| is_filling(last, channels))
+    {
         // The end marker is there, and yet data is missing before it.
         rows = coefficients::whole_rows(&jpeg)?;
         judge_missing(rows, header.height, limits)?;
@@ -39,6 +43,12 @@ pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Resul
     let (width, height) = (header.width, header.height);
     let raster = Raster { width, height, channels, samples: Samples::U8(samples) };
     Ok(Decoded { raster, missing_rows: rows < height })
+}
+
+/// Whether a row repeats itself, as it does where the decoder goes on without data: it may also be a picture.
+fn is_filling(row: &[u8], channels: u8) -> bool {
+    let period = (PERIOD * usize::from(channels)).min(row.len());
+    row.iter().zip(&row[period..]).all(|(left, right)| left == right) && row.iter().any(|s| *s < PAPER)
 }
 
 /// The file, or one with the same picture that the decoder reads, and how many rows from the top are there.

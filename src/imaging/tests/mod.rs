@@ -1,3 +1,5 @@
+mod truncated;
+
 use darkroom_jobs::{ErrorCode, WarningCode};
 use proptest::prelude::*;
 
