@@ -37,6 +37,26 @@ async fn a_job_whose_worker_dies_once_it_is_settled_is_not_run_again() {
 }
 
 #[tokio::test]
+async fn a_job_that_killed_eight_workers_is_poison_and_not_run_again() {
+    let mut darkroom = TestDarkroom::start().await;
+    let (job, key) = darkroom.upload(picture("plain.jpg")).await;
+    let meta = format!("{{darkroom}}:upload:meta:{job}");
+    let () = redis::cmd("HSET")
+        .arg(meta)
+        .arg(&["dr_crashes", "8"])
+        .query_async(&mut darkroom.redis)
+        .await
+        .expect("redis answers");
+
+    let _worker = darkroom.worker(&[]);
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!(receipt.status, Status::Failed);
+    assert_eq!(receipt.error.map(|error| error.code), Some(ErrorCode::Poison));
+    assert!(!darkroom.storage.exists(&key).await.expect("the bucket answers"));
+}
+
+#[tokio::test]
 async fn a_panic_in_one_handler_is_retried_and_leaves_its_neighbours_alone() {
     let darkroom = TestDarkroom::start().await;
     let mut jobs = Vec::new();
@@ -99,6 +119,7 @@ async fn a_worker_that_was_frozen_finds_its_job_done_reports_nothing_and_lives_o
     frozen.signal("STOP");
     let second = darkroom.worker(&[]);
     let receipt = darkroom.final_receipt(&job).await;
+    darkroom.eventually_only(&[key.as_str()]).await;
     darkroom.let_go_on();
     frozen.signal("CONT");
     frozen.logged(&["the job is another worker's by now"]).await;

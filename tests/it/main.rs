@@ -8,7 +8,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bench;
 mod corpus;
+mod cut_wires;
 mod deaths;
 mod embedded_s3;
 mod layers;

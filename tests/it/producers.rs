@@ -27,7 +27,7 @@ const BULK: usize = 1_000;
 async fn stock<Args>(darkroom: &TestDarkroom, kind: Kind) -> RedisStorage<Args> {
     let connection = apalis_redis::connect(darkroom.services.redis.url()).await.expect("redis answers");
     let config = Config::default()
-        .queue(&format!("{{darkroom}}:{kind}"))
+        .queue(format!("{{darkroom}}:{kind}"))
         .idempotency_ttl(Some(Duration::from_secs(60)));
     RedisStorage::new(connection).with_config(config)
 }

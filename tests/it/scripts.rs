@@ -264,7 +264,10 @@ async fn a_tombstone_has_redis_time_and_expires_and_a_repetition_moves_it() {
     let key = ObjectKey::user_photo(&"1".parse().unwrap(), &darkroom_jobs::ImageId::random());
     let tombstone = scripts.keys.tombstone(&key);
     let mut write = async || {
-        scripts.call::<f64>(&TOMBSTONE_WRITE, &[tombstone.clone()], &["60000".to_owned()]).await.unwrap()
+        scripts
+            .call::<f64>(&TOMBSTONE_WRITE, std::slice::from_ref(&tombstone), &["60000".to_owned()])
+            .await
+            .unwrap()
     };
 
     let (first, second) = (write().await, write().await);

@@ -1,6 +1,7 @@
 //! What suites share.
 
 pub mod bucket;
+pub mod cut_wire;
 pub mod darkroom;
 pub mod faults;
 pub mod invariant;
