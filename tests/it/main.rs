@@ -18,6 +18,7 @@ mod lua_headers;
 mod producers;
 mod redis_outages;
 mod scripts;
+mod scripts_model;
 mod scripts_tick;
 mod settings;
 mod sources;
