@@ -1,7 +1,7 @@
 //! Each script is applied, but its answer is lost with the connection: whoever asked asks again, and nothing happens twice.
 
 use darkroom::{config::steps::Step, queue::scripts};
-use darkroom_jobs::{Delete, JobId, Kind, Receipt, Status, Target};
+use darkroom_jobs::{BucketHealth, Delete, JobId, Kind, Producer, Receipt, Status, Target};
 use redis::Script;
 
 use crate::support::{
@@ -9,13 +9,17 @@ use crate::support::{
     darkroom::{TestDarkroom, Worker, picture},
 };
 
-/// A worker whose connection breaks at its first call of the script. Redis has the script already: the first call of an
+/// A worker of one queue whose connection breaks at its first call of the script. Redis has the script already: the first call of an
 /// unknown one is answered `NOSCRIPT`.
-async fn cut_off(darkroom: &mut TestDarkroom, script: &Script, step: Step) -> (CutWire, Worker) {
+async fn cut_off(darkroom: &mut TestDarkroom, script: &Script, kind: Kind) -> (CutWire, Worker) {
     let () = script.prepare_invoke().load_async(&mut darkroom.redis).await.map(drop).expect("redis loads it");
     let wire = CutWire::breaking_after(script, &darkroom.services.redis.url()).await;
-    let more = [("DARKROOM_REDIS_URL", &*wire.url), ("DARKROOM_SHUTDOWN_MS", "300")];
-    let worker = darkroom.worker_stopping_at(step, &more);
+    let more = [
+        ("DARKROOM_REDIS_URL", &*wire.url),
+        ("DARKROOM_SHUTDOWN_MS", "300"),
+        ("DARKROOM_QUEUES", kind.as_str()),
+    ];
+    let worker = darkroom.worker_stopping_at(Step::Fetched, &more);
     (wire, worker)
 }
 
@@ -34,7 +38,7 @@ async fn a_claim_whose_answer_is_lost_leaves_a_lease_that_runs_out() {
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
 
     darkroom.let_go_on();
-    let (wire, _worker) = cut_off(&mut darkroom, &scripts::JOBS_CLAIM, Step::Fetched).await;
+    let (wire, _worker) = cut_off(&mut darkroom, &scripts::JOBS_CLAIM, Kind::Upload).await;
     let receipt = darkroom.final_receipt(&job).await;
 
     assert!(wire.is_broken());
@@ -45,7 +49,7 @@ async fn a_claim_whose_answer_is_lost_leaves_a_lease_that_runs_out() {
 async fn a_settlement_whose_answer_is_lost_is_repeated_and_stands_once() {
     let mut darkroom = TestDarkroom::start().await;
     darkroom.let_go_on();
-    let (wire, worker) = cut_off(&mut darkroom, &scripts::JOB_SETTLE, Step::Fetched).await;
+    let (wire, worker) = cut_off(&mut darkroom, &scripts::JOB_SETTLE, Kind::Upload).await;
 
     let (job, key) = darkroom.upload(picture("plain.jpg")).await;
     let receipt = darkroom.final_receipt(&job).await;
@@ -59,7 +63,7 @@ async fn a_settlement_whose_answer_is_lost_is_repeated_and_stands_once() {
 #[tokio::test]
 async fn a_renewal_whose_answer_is_lost_costs_no_lease() {
     let mut darkroom = TestDarkroom::start().await;
-    let (wire, worker) = cut_off(&mut darkroom, &scripts::LEASES_EXTEND, Step::Fetched).await;
+    let (wire, worker) = cut_off(&mut darkroom, &scripts::LEASES_EXTEND, Kind::Upload).await;
 
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
     worker.logged(&["leases not renewed"]).await;
@@ -73,7 +77,7 @@ async fn a_renewal_whose_answer_is_lost_costs_no_lease() {
 #[tokio::test]
 async fn a_hand_back_whose_answer_is_lost_is_repeated_and_the_job_waits_once() {
     let mut darkroom = TestDarkroom::start().await;
-    let (wire, mut worker) = cut_off(&mut darkroom, &scripts::LEASE_RETURN, Step::Fetched).await;
+    let (wire, mut worker) = cut_off(&mut darkroom, &scripts::LEASE_RETURN, Kind::Upload).await;
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
     worker.reached(Step::Fetched).await;
 
@@ -86,13 +90,37 @@ async fn a_hand_back_whose_answer_is_lost_is_repeated_and_the_job_waits_once() {
 }
 
 #[tokio::test]
+async fn an_enqueue_whose_answer_is_lost_is_repeated_and_each_job_waits_once() {
+    let mut darkroom = TestDarkroom::start().await;
+    let script = Script::new(include_str!("../../jobs/src/enqueue.lua"));
+    let () = script.prepare_invoke().load_async(&mut darkroom.redis).await.map(drop).expect("redis loads it");
+    let wire = CutWire::breaking_after(&script, &darkroom.services.redis.url()).await;
+    let producer = Producer::connect(&wire.url, "darkroom").await.expect("redis answers");
+
+    let jobs = (0..250).map(|_| BucketHealth {});
+    let ids = producer.enqueue_many::<BucketHealth, _>(jobs).await.expect("it is repeated");
+
+    let waiting: Vec<JobId> = redis::cmd("LRANGE")
+        .arg("{darkroom}:bucket_health:active")
+        .arg(&[0, -1])
+        .query_async::<Vec<String>>(&mut darkroom.redis)
+        .await
+        .expect("redis answers")
+        .iter()
+        .map(|id| id.parse().expect("an id"))
+        .collect();
+    assert!(wire.is_broken());
+    assert_eq!(waiting, ids);
+}
+
+#[tokio::test]
 async fn an_upkeep_whose_answer_is_lost_is_done_again_a_second_later() {
     let mut darkroom = TestDarkroom::start().await;
     darkroom.let_go_on();
     let payload = serde_json::to_vec(&darkroom.staged(picture("plain.jpg")).await).expect("a job is JSON");
     darkroom.push_by_hand(Kind::Upload, "by-hand", &payload).await;
 
-    let (wire, _worker) = cut_off(&mut darkroom, &scripts::QUEUES_TICK, Step::Fetched).await;
+    let (wire, _worker) = cut_off(&mut darkroom, &scripts::QUEUES_TICK, Kind::Upload).await;
     let receipt = darkroom.final_receipt(&"by-hand".parse::<JobId>().expect("an id")).await;
 
     assert!(wire.is_broken());
@@ -103,7 +131,7 @@ async fn an_upkeep_whose_answer_is_lost_is_done_again_a_second_later() {
 async fn a_tombstone_whose_answer_is_lost_is_written_again() {
     let mut darkroom = TestDarkroom::start().await;
     darkroom.let_go_on();
-    let (wire, _worker) = cut_off(&mut darkroom, &scripts::TOMBSTONE_WRITE, Step::Fetched).await;
+    let (wire, _worker) = cut_off(&mut darkroom, &scripts::TOMBSTONE_WRITE, Kind::Delete).await;
 
     let target = Target::UserPhoto {
         user_id: "u1".parse().expect("an id"),

@@ -13,6 +13,7 @@ mod corpus;
 mod cut_wires;
 mod deaths;
 mod embedded_s3;
+mod idle;
 mod layers;
 mod lua_headers;
 mod producers;

@@ -17,6 +17,10 @@ use redis::AsyncCommands as _;
 
 use crate::support::darkroom::{TestDarkroom, picture};
 
+const README: &str = include_str!("../../README.md");
+/// What the package of the contract says.
+const CONTRACT: &str = include_str!("../../jobs/README.md");
+
 /// Jobs that a stock producer pushes before any worker is there.
 const MANY: usize = 100_000;
 /// Jobs that one call of the script promotes.
@@ -153,20 +157,22 @@ async fn what_the_readme_says_to_redis_py_is_a_job() {
     };
     let darkroom = TestDarkroom::start().await;
     let _worker = darkroom.worker(&[]);
-    let key = staged_key(&darkroom).await;
-    let program = of_readme("```python").replace("staging/2026-11-23/3e1f0c9a", &key) + "\nprint(job)\n";
 
-    let job = said(&darkroom, &python, &["-c", &program]).await.parse().expect("it printed the job");
-    let receipt = darkroom.final_receipt(&job).await;
-
-    assert_eq!(receipt.status, Status::Done, "{receipt:?}");
+    for (readme, key) in [(CONTRACT, "staging/2026-11-23/3e1f0c9a"), (README, "staging/42/a")] {
+        let program = block(readme, "```python")
+            .replace("redis.Redis()", "redis.Redis.from_url(__import__('os').environ['DARKROOM_REDIS_URL'])")
+            .replace(key, &staged_key(&darkroom).await);
+        let job = said(&darkroom, &python, &["-c", &format!("{program}\nprint(job)")]).await;
+        let receipt = darkroom.final_receipt(&job.parse().expect("it printed the job")).await;
+        assert_eq!(receipt.status, Status::Done, "{receipt:?}");
+    }
 }
 
 #[tokio::test]
 async fn what_the_readme_says_to_redis_cli_is_a_job() {
     let darkroom = TestDarkroom::start().await;
     let _worker = darkroom.worker(&[]);
-    let program = of_readme("```sh");
+    let program = block(CONTRACT, "```sh");
     let lines: Vec<_> =
         program.lines().filter(|line| !line.starts_with("redis-cli") && *line != "END").collect();
 
@@ -227,9 +233,8 @@ async fn said(darkroom: &TestDarkroom, program: &str, args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("it prints text").trim().to_owned()
 }
 
-/// The first block of that kind in the contract's README.
-fn of_readme(fence: &str) -> String {
-    let readme = include_str!("../../jobs/README.md");
+/// The first block of that kind.
+fn block(readme: &str, fence: &str) -> String {
     let (_, block) = readme.split_once(&format!("{fence}\n")).expect("the README has it");
     block.split("```").next().unwrap_or_default().to_owned()
 }
