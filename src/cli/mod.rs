@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 · 1 refused · 2 wrong call · 70 died inside · 75 restart me · 78 configuration.
 
+#[cfg(feature = "dev")]
+pub mod bench;
 mod call;
 pub mod completions;
 pub mod config;
@@ -18,6 +20,7 @@ mod originals;
 mod out;
 pub mod queue;
 pub mod schema;
+mod service;
 mod signal;
 pub mod storage;
 mod version;
@@ -28,7 +31,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{
-    Log,
+    Log, Traces,
     check::{Problem, Problems},
 };
 use crate::telemetry;
@@ -68,6 +71,8 @@ enum Command {
     Dev(dev::Dev),
     #[cfg(feature = "dev")]
     Demo(demo::Demo),
+    #[cfg(feature = "dev")]
+    Bench(bench::Bench),
     Enqueue(enqueue::Enqueue),
     Jobs(jobs::Jobs),
     Queue(queue::Queue),
@@ -86,10 +91,12 @@ pub fn run() -> ExitCode {
         Ok(matches) => CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
         Err(exit) => return exit,
     };
-    telemetry::start(&line.log);
     // The first provider of a process stays: TLS to Redis and S3 is ring's.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a machine that runs processes has threads");
+    let entered = runtime.enter();
+    let export = telemetry::start(&line.command.log(line.log), line.command.traces());
+    drop(entered);
     let ended = runtime.block_on(line.command.run()).unwrap_or_else(|error| {
         if error.is::<WrongCall>() {
             eprintln!("error: {error}\n\nFor more information, try '--help'.");
@@ -98,6 +105,7 @@ pub fn run() -> ExitCode {
         }
         exit_code_of(&error)
     });
+    export.end();
     // A read of standard input that nobody answers must not hold the process.
     runtime.shutdown_background();
     ended
@@ -109,6 +117,25 @@ fn contradictions(matches: &ArgMatches) -> Vec<Problem> {
 }
 
 impl Command {
+    /// Where spans go, for the commands that run jobs.
+    fn traces(&self) -> Option<&Traces> {
+        match self {
+            Self::Worker(args) => Some(&args.traces),
+            #[cfg(feature = "dev")]
+            Self::Dev(args) => Some(&args.traces),
+            _ => None,
+        }
+    }
+
+    /// What is logged; a benchmark would measure lines about jobs too.
+    fn log(&self, log: Log) -> Log {
+        match self {
+            #[cfg(feature = "dev")]
+            Self::Bench(_) => Log { log: "warn".into(), ..log },
+            _ => log,
+        }
+    }
+
     fn problems(&self) -> Vec<Problem> {
         match self {
             Self::Worker(args) => args.problems(),
@@ -126,6 +153,8 @@ impl Command {
             Self::Dev(args) => dev::run(args).await,
             #[cfg(feature = "dev")]
             Self::Demo(args) => demo::run(args).await,
+            #[cfg(feature = "dev")]
+            Self::Bench(args) => bench::run(args).await,
             Self::Enqueue(args) => enqueue::run(args).await,
             Self::Jobs(args) => jobs::run(args).await,
             Self::Queue(args) => queue::run(args).await,

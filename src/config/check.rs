@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, path::Path, time::Duration};
 use clap::{Arg, Args, Command, error::ErrorKind};
 use serde::Serialize;
 
-use super::{Dev, Imaging, Log, Redis, S3, Worker, secret_file};
+use super::{Dev, Http, Imaging, Log, Redis, S3, Traces, Worker, secret_file};
 
 /// Every setting there is.
 #[derive(Args, Clone, Debug)]
@@ -22,9 +22,15 @@ pub struct Everything {
     /// What pictures may be, and become.
     #[command(flatten)]
     pub imaging: Imaging,
+    /// Where the HTTP service is, and who may use it.
+    #[command(flatten)]
+    pub http: Http,
     /// What is logged.
     #[command(flatten)]
     pub log: Log,
+    /// Where traces go.
+    #[command(flatten)]
+    pub traces: Traces,
     /// What `dev` and `demo` start.
     #[command(flatten)]
     pub dev: Dev,
@@ -51,10 +57,10 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Every variable that means something to darkroom.
+/// Every variable that means something to an operator of darkroom; what is hidden is for its own tests.
 pub fn variables() -> BTreeSet<String> {
     let command = Everything::augment_args(Command::new("darkroom"));
-    let names = command.get_arguments().filter_map(variable_of);
+    let names = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(variable_of);
     names.chain(secret_file::WITH_FILE.iter().map(|name| secret_file::twin(name))).collect()
 }
 
@@ -147,7 +153,7 @@ fn wrong(variable: &str, message: impl Into<String>) -> Problem {
 }
 
 /// Keeps the problems whose condition holds.
-fn those<const N: usize>(rules: [(bool, &str, String); N]) -> Vec<Problem> {
+pub(super) fn those<const N: usize>(rules: [(bool, &str, String); N]) -> Vec<Problem> {
     rules.into_iter().filter(|rule| rule.0).map(|(_, variable, message)| wrong(variable, message)).collect()
 }
 
@@ -195,7 +201,7 @@ const ADDRESS: &str = "is an address like https://fsn1.your-objectstorage.com, w
 const PREFIX: &str =
     "is empty, or like `media/`: letters, digits, `_`, `.`, `-`, `/`, ends in `/`, without `..` or `//`";
 
-fn is_address(url: Option<&str>) -> bool {
+pub(super) fn is_address(url: Option<&str>) -> bool {
     let Some(url) = url else { return true };
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|rest| {
@@ -271,7 +277,14 @@ impl Imaging {
 impl Everything {
     /// Every setting that does not go with the others.
     pub fn problems(&self) -> Vec<Problem> {
-        [self.redis.problems(), self.s3.problems(), self.worker.problems(), self.imaging.problems()].concat()
+        [
+            self.redis.problems(),
+            self.s3.problems(),
+            self.worker.problems(),
+            self.imaging.problems(),
+            self.http.problems(),
+        ]
+        .concat()
     }
 }
 

@@ -2,8 +2,12 @@
 //!
 //! Never connects to anything: a setting that parses and agrees with the others is all that is known here.
 
+pub mod bench;
 pub mod check;
+mod http;
 pub mod secret_file;
+pub mod steps;
+mod traces;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -11,6 +15,8 @@ use clap::Args;
 use darkroom_jobs::{Kind, redis_keys::Keys};
 
 use crate::imaging;
+pub use http::{Address, Http};
+pub use traces::Traces;
 
 /// A value that is never printed: no `Debug`, no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -218,6 +224,10 @@ pub struct Worker {
     /// Milliseconds between two looks at a bucket that is down, in every process.
     #[arg(long, env = "DARKROOM_BREAKER_PROBE_MS", default_value = "5000", value_parser = milliseconds)]
     pub breaker_probe: Duration,
+    /// Where a test wants the worker to stop.
+    #[cfg(feature = "test-hooks")]
+    #[arg(long, env = "DARKROOM_TEST_STOP_AT", hide = true)]
+    pub stop_at: Option<steps::StopAt>,
 }
 
 /// What pictures may be, and become.

@@ -36,6 +36,24 @@ pub fn managed(client: &Client) -> RedisResult<ConnectionManager> {
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
+/// Asks again, twice at most, when the connection breaks: for what can be repeated. A Redis that is away is not waited for.
+///
+/// # Errors
+///
+/// Redis', or those of the last connection.
+pub async fn repeated<T, F>(mut ask: impl FnMut() -> F) -> RedisResult<T>
+where
+    F: Future<Output = RedisResult<T>>,
+{
+    let mut cuts = 0;
+    loop {
+        match ask().await {
+            Err(error) if error.is_connection_dropped() && cuts < 2 => cuts += 1,
+            answered => return answered,
+        }
+    }
+}
+
 /// As [`managed`], for a command that a person waits for: a Redis that is away is told within some seconds.
 ///
 /// # Errors

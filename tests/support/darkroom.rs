@@ -18,13 +18,23 @@ use darkroom_jobs::{
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// Servers, and ways to ask them.
+use super::invariant;
+
+/// Servers, and ways to ask them. When it is dropped, the queues are looked at: each job has to be in exactly one place.
 pub struct TestDarkroom {
     pub services: Services,
     pub producer: Producer,
     pub storage: Storage,
     pub redis: redis::aio::MultiplexedConnection,
     folder: TempDir,
+}
+
+impl Drop for TestDarkroom {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            invariant::every_job_is_in_one_place(&self.services.redis.url(), "darkroom");
+        }
+    }
 }
 
 impl TestDarkroom {
@@ -59,6 +69,7 @@ impl TestDarkroom {
             .arg("worker")
             .envs(self.services.environment())
             .envs([
+                ("DARKROOM_HTTP_ADDR", ""),
                 ("DARKROOM_LEASE_MS", "2000"),
                 ("DARKROOM_HEARTBEAT_MS", "400"),
                 ("DARKROOM_REAP_MS", "500"),
@@ -72,6 +83,18 @@ impl TestDarkroom {
             .spawn()
             .expect("the worker starts");
         Worker { process, log }
+    }
+
+    /// Where logs and data are.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Starts a Redis that was killed again, and connects anew to it.
+    pub async fn restart_redis(&mut self) {
+        self.services.redis.restart().await.expect("redis starts again");
+        let client = redis::Client::open(self.services.redis.url()).expect("a url");
+        self.redis = client.get_multiplexed_async_connection().await.expect("redis answers");
     }
 
     /// A call of darkroom that finds these servers, in an environment with nothing else.
