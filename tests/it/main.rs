@@ -31,6 +31,7 @@ mod probe;
 mod producers;
 mod redis_outages;
 mod scripts;
+mod scripts_health;
 mod scripts_model;
 mod scripts_tick;
 mod settings;
