@@ -9,6 +9,7 @@
 mod support;
 
 mod corpus;
+mod deploy;
 mod embedded_s3;
 mod layers;
 mod settings;
