@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod digest;
 pub mod handlers;
 pub mod imaging;
 pub mod queue;

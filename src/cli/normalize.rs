@@ -10,10 +10,9 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use darkroom_jobs::{Encoding, ErrorCode, MAX_SOURCE_BYTES, SourceFacts};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::{
-    config,
+    config, digest,
     imaging::PresetName,
     sandbox::{self, Photo, Priority, Sandbox},
 };
@@ -138,7 +137,7 @@ fn line(photo: &Photo, original: &[u8]) -> Value {
         detected_type: Some(facts.detected_type.into()),
         declared_type: None,
         size: Some(original.len() as u64),
-        sha256: Some(sha256(original)),
+        sha256: Some(digest::sha256(original)),
         width: Some(facts.width),
         height: Some(facts.height),
         orientation: Some(facts.orientation),
@@ -153,16 +152,12 @@ fn line(photo: &Photo, original: &[u8]) -> Value {
             "size": normalized.jpeg.len(),
             "width": normalized.width,
             "height": normalized.height,
-            "sha256": sha256(&normalized.jpeg),
+            "sha256": photo.sha256,
             "encoding": Encoding::Reencoded,
         },
         "visual": { "thumbhash": facts.thumbhash, "dominant": facts.dominant },
         "warnings": normalized.warnings,
     })
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl From<sandbox::Error> for Refusal {

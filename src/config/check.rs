@@ -176,6 +176,12 @@ impl Worker {
             least("DARKROOM_HEARTBEAT_MS", self.heartbeat),
             least("DARKROOM_REAP_MS", self.reap),
             least("DARKROOM_RETRY_BASE_MS", self.retry_base),
+            least("DARKROOM_BREAKER_PROBE_MS", self.breaker_probe),
+            (
+                self.health_interval < Duration::from_secs(1),
+                "DARKROOM_HEALTH_INTERVAL_MS",
+                "is at least 1000".into(),
+            ),
             (
                 self.heartbeat * 2 > self.lease,
                 "DARKROOM_LEASE_MS",

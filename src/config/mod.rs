@@ -209,6 +209,15 @@ pub struct Worker {
     /// Milliseconds after which a deleted image is looked for again.
     #[arg(long, env = "DARKROOM_SECOND_PASS_MS", default_value = "1200000", value_parser = milliseconds)]
     pub second_pass: Duration,
+    /// Milliseconds between two looks at the bucket, one for all processes.
+    #[arg(long, env = "DARKROOM_HEALTH_INTERVAL_MS", default_value = "60000", value_parser = milliseconds)]
+    pub health_interval: Duration,
+    /// Failures of the bucket in a row after which jobs that need it wait.
+    #[arg(long, env = "DARKROOM_BREAKER_FAILURES", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub breaker_failures: u32,
+    /// Milliseconds between two looks at a bucket that is down, in every process.
+    #[arg(long, env = "DARKROOM_BREAKER_PROBE_MS", default_value = "5000", value_parser = milliseconds)]
+    pub breaker_probe: Duration,
 }
 
 /// What pictures may be, and become.

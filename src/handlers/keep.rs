@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use darkroom_jobs::{
     Encoding, Kind, MAX_SOURCE_BYTES, Object, ObjectKey, Source, SourceFacts, Visual, Warning, WarningCode,
 };
-use sha2::{Digest as _, Sha256};
 use tracing::info;
 
 use super::{
@@ -142,7 +141,7 @@ async fn describe(
     photo: &Photo,
 ) -> Result<Object, JobError> {
     let picture = &photo.normalized;
-    let (mut width, mut height, mut sha256) = (picture.width, picture.height, sha256_hex(&picture.jpeg));
+    let (mut width, mut height, mut sha256) = (picture.width, picture.height, photo.sha256.clone());
     if !stored.same_bytes {
         let there = ctx.storage.download(key, MAX_SOURCE_BYTES, stored.etag.as_deref()).await?;
         let header = Header::read(&there.bytes, &Limits::default()).map_err(sandbox::Error::from)?;
@@ -161,8 +160,4 @@ async fn describe(
         sha256,
         encoding: Encoding::Reencoded,
     })
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

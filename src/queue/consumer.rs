@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    breaker::Breaker,
     connection,
     delivery::{Claimed, Delivery},
     heartbeat::Heartbeat,
@@ -66,6 +67,7 @@ pub struct Consumer {
     commands: mpsc::UnboundedSender<Command>,
     stop: watch::Sender<bool>,
     leases: Leases,
+    breaker: Breaker,
     actor: JoinHandle<()>,
     listener: JoinHandle<()>,
     heartbeat: Heartbeat,
@@ -88,6 +90,7 @@ impl Consumer {
         let client = connection::client(redis)?;
         let keys = redis.namespace.clone();
         let leases = Leases::default();
+        let breaker = Breaker::new(worker.breaker_failures);
         let heartbeat =
             Heartbeat::start(client.clone(), keys.clone(), leases.clone(), worker.lease, worker.heartbeat)?;
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -105,6 +108,7 @@ impl Consumer {
             upkeep: Upkeep::new(keys.clone(), worker),
             lease: worker.lease,
             leases: leases.clone(),
+            breaker: breaker.clone(),
             commands: commands.downgrade(),
             calls: JoinSet::new(),
             repeated: Arc::new(AtomicUsize::new(0)),
@@ -115,6 +119,7 @@ impl Consumer {
             commands,
             stop,
             leases,
+            breaker,
             heartbeat,
         };
         Ok((consumer, receivers))
@@ -128,6 +133,11 @@ impl Consumer {
     /// The leases that are held.
     pub fn leases(&self) -> &Leases {
         &self.leases
+    }
+
+    /// What keeps jobs waiting while the bucket is down.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
     }
 
     /// How long ago the heartbeat last succeeded.

@@ -83,6 +83,8 @@ impl Priority {
 pub struct Photo {
     /// The picture.
     pub normalized: Normalized,
+    /// SHA-256 of its JPEG, in hex.
+    pub sha256: String,
     /// Where the time went.
     pub timings: Timings,
 }

@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 
 use super::{Error, Photo, Timings, budget::Reservation};
-use crate::imaging::{self, Limits, Preset, Stage};
+use crate::{
+    digest,
+    imaging::{self, Limits, Preset, Stage},
+};
 
 /// The decoders that run. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -83,7 +86,8 @@ fn photo(original: &[u8], preset: &Preset, limits: &Limits) -> Result<Photo, Err
         *spent = since.elapsed();
         since = Instant::now();
     })?;
-    Ok(Photo { normalized, timings })
+    let sha256 = digest::sha256(&normalized.jpeg);
+    Ok(Photo { normalized, sha256, timings })
 }
 
 impl Entry {

@@ -13,6 +13,7 @@ use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use super::{
     backend::Parcel,
+    bucket_watch,
     outcome::{Failure, Outcome},
     registry::{AnyJob, Envelope},
 };
@@ -23,6 +24,7 @@ use crate::{
         report::Report,
     },
     queue::{
+        breaker::Breaker,
         consumer::Handle,
         delivery::{ClaimedJob, Delivery, MAX_CRASHES},
         lease::Lease,
@@ -35,22 +37,24 @@ use crate::{
 pub struct Running {
     tools: Tools,
     queue: Handle,
+    breaker: Breaker,
     tasks: Arc<Mutex<Vec<AbortHandle>>>,
     /// How many there are.
     count: watch::Sender<usize>,
 }
 
 impl Running {
-    pub fn new(tools: Tools, queue: Handle) -> Self {
-        Self { tools, queue, tasks: Arc::default(), count: watch::channel(0).0 }
+    pub fn new(tools: Tools, queue: Handle, breaker: Breaker) -> Self {
+        Self { tools, queue, breaker, tasks: Arc::default(), count: watch::channel(0).0 }
     }
 
     /// Executes a delivery in a task of its own and waits for it. Never fails: what happens to the job is settled.
     pub async fn start(&self, parcel: Parcel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(delivery) = parcel.open() else { return Ok(()) };
-        let (tools, queue, counted) = (self.tools.clone(), self.queue.clone(), Counted::new(&self.count));
+        let (tools, queue, breaker) = (self.tools.clone(), self.queue.clone(), self.breaker.clone());
+        let counted = Counted::new(&self.count);
         let task = tokio::spawn(async move {
-            execute(&tools, &queue, delivery).await;
+            execute(&tools, &queue, &breaker, delivery).await;
             drop(counted);
         });
         {
@@ -93,7 +97,7 @@ impl Drop for Counted {
     }
 }
 
-async fn execute(tools: &Tools, queue: &Handle, Delivery { lease, job }: Delivery) {
+async fn execute(tools: &Tools, queue: &Handle, breaker: &Breaker, Delivery { lease, job }: Delivery) {
     let span = info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts + 1);
     async {
         let learnt = Arc::<Mutex<Learnt>>::default();
@@ -104,6 +108,7 @@ async fn execute(tools: &Tools, queue: &Handle, Delivery { lease, job }: Deliver
             (Ok(_), true) => Err(Failure::Expired),
             (Ok(decoded), false) => run(tools, &lease, &job, decoded, Arc::clone(&learnt)).await,
         };
+        bucket_watch::note(breaker, &result);
         let learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let outcome = Outcome { job: &job, envelope: &envelope, learnt, settings: &tools.settings };
         let Some(settlement) = outcome.settlement(result) else {

@@ -6,14 +6,19 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use darkroom_jobs::Kind;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::{
     config,
     handlers::context::Tools,
     queue::{
-        boot, connection,
+        boot,
+        breaker::Breaker,
+        connection,
         consumer::{Consumer, StartError},
+        health::HealthBoard,
+        periodic::Periodic,
         tombstone::Tombstones,
     },
     sandbox::Sandbox,
@@ -22,10 +27,12 @@ use crate::{
 };
 
 mod backend;
+mod bucket_watch;
 mod execution;
 mod outcome;
 mod registry;
 mod retry;
+mod schedule;
 
 /// What a worker is made of.
 #[derive(Clone, Debug)]
@@ -90,7 +97,8 @@ where
     let slots = slots(&settings.worker);
     let (consumer, mut deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
     let consumer = Arc::new(consumer);
-    let running = execution::Running::new(tools.clone(), consumer.handle());
+    let running = execution::Running::new(tools.clone(), consumer.handle(), consumer.breaker().clone());
+    let beside = look_after_the_bucket(&settings, &tools, consumer.breaker())?;
 
     let mut monitor = Monitor::new().shutdown_timeout(Duration::from_millis(100));
     for (kind, slots) in slots {
@@ -131,6 +139,7 @@ where
             return Err(Fatal::Stuck);
         }
     };
+    drop(beside);
     // The monitor also says Ok when its workers have died: only the signal makes it true.
     let verdict = match (ended, second.try_recv()) {
         (Ok(()), Ok(second)) => {
@@ -150,15 +159,33 @@ where
     verdict
 }
 
+/// What goes on beside the jobs, until it is dropped: the periodic look at the bucket, and the breaker's own.
+fn look_after_the_bucket(
+    settings: &Settings,
+    tools: &Tools,
+    breaker: &Breaker,
+) -> Result<JoinSet<()>, redis::RedisError> {
+    let redis = connection::managed(&connection::client(&settings.redis)?)?;
+    let (namespace, worker) = (settings.redis.namespace.clone(), &settings.worker);
+    let periodic = Periodic::new(redis, namespace, worker.health_interval);
+    let (breaker, storage, board) = (breaker.clone(), tools.storage.clone(), tools.health.clone());
+    let mut beside = JoinSet::new();
+    beside.spawn(schedule::run(periodic, worker.health_interval));
+    beside.spawn(bucket_watch::watch(breaker, storage, board, worker.breaker_probe));
+    Ok(beside)
+}
+
 async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
     let storage = Storage::new(&settings.s3).await?;
     let redis = connection::managed(&connection::client(&settings.redis)?)?;
-    let tombstones = Tombstones::new(redis, settings.redis.namespace.clone(), settings.worker.tombstone);
+    let namespace = settings.redis.namespace.clone();
+    let tombstones = Tombstones::new(redis.clone(), namespace.clone(), settings.worker.tombstone);
     Ok(Tools {
         sources: Sources::new(storage.clone()),
         sandbox: Sandbox::new(&settings.imaging),
         storage,
         tombstones,
+        health: HealthBoard::new(redis, namespace),
         settings: Arc::new(settings.worker.clone()),
     })
 }

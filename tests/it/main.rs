@@ -12,6 +12,8 @@ mod corpus;
 mod deploy;
 mod embedded_s3;
 mod layers;
+mod operate;
+mod probe;
 mod settings;
 mod sources;
 mod storage;

@@ -9,6 +9,7 @@ use clap::Parser;
 use darkroom::{
     config,
     dev::{pictures, services::Services},
+    queue::{connection, operate::Operator},
     storage::{Storage, list::Prefix, put::ObjectAttributes},
 };
 use darkroom_jobs::{ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload};
@@ -133,6 +134,14 @@ impl TestDarkroom {
             assert!(Instant::now() < deadline, "the bucket holds {objects:?}, not {keys:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// What a person does to jobs.
+    pub fn operator(&self) -> Operator {
+        let settings = self.services.settings::<config::Redis>().expect("the services' settings are right");
+        let client = connection::client(&settings).expect("a url");
+        let connection = connection::managed(&client).expect("a url");
+        Operator::new(self.producer.clone(), connection, settings.namespace)
     }
 
     /// Pushes a payload as anybody could who has `redis-cli`.

@@ -1,0 +1,60 @@
+//! Opens and closes the breaker by what looks at the bucket find.
+
+use std::time::Duration;
+
+use darkroom_jobs::{ErrorCode, Timestamp};
+use tracing::{debug, warn};
+
+use super::outcome::Failure;
+use crate::{
+    handlers::report::Report,
+    queue::{breaker::Breaker, health::HealthBoard},
+    storage::{Storage, probe::HealthStatus},
+};
+
+/// Tells the breaker how a delivery ended, if that says anything about the bucket.
+pub fn note(breaker: &Breaker, result: &Result<Report, Failure>) {
+    match result {
+        Ok(Report::Stored(_) | Report::Deleted(_)) => breaker.worked(),
+        Err(Failure::Job(error)) if is_of_the_bucket(error.code()) => breaker.failed(),
+        _ => {}
+    }
+}
+
+fn is_of_the_bucket(code: ErrorCode) -> bool {
+    use ErrorCode::{StorageDenied, StorageMisconfigured, StorageUnavailable};
+    matches!(code, StorageUnavailable | StorageDenied | StorageMisconfigured)
+}
+
+/// For as long as the process works: a fresh report that the bucket is down opens the breaker, and while it is open the
+/// bucket is asked every `pause`; one good answer closes it.
+pub async fn watch(breaker: Breaker, storage: Storage, board: HealthBoard, pause: Duration) {
+    let mut heard = Timestamp::from_unix_ms(0);
+    loop {
+        if !breaker.is_open() && is_told_down(&board, &mut heard).await {
+            breaker.open("a health check found it down");
+        }
+        if breaker.is_open() {
+            match storage.check().await {
+                Ok(()) => breaker.close(),
+                Err(error) => debug!(%error, "bucket is still down"),
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Whether a report says so that was not heard before: an old one must not open what a good answer has closed.
+async fn is_told_down(board: &HealthBoard, heard: &mut Timestamp) -> bool {
+    match board.word().await {
+        Ok(Some(word)) if word.at > *heard => {
+            *heard = word.at;
+            word.status == HealthStatus::Down.as_str()
+        }
+        Ok(_) => false,
+        Err(error) => {
+            warn!(%error, "health report could not be read");
+            false
+        }
+    }
+}
