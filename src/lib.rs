@@ -6,6 +6,7 @@ pub mod config;
 pub mod dev;
 pub mod digest;
 pub mod handlers;
+pub mod http;
 pub mod imaging;
 pub mod queue;
 pub mod sandbox;

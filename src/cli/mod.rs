@@ -11,6 +11,7 @@ pub mod dev;
 pub mod enqueue;
 pub mod jobs;
 pub mod normalize;
+mod service;
 mod signal;
 pub mod worker;
 
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Log, check::Problems};
+use crate::config::{Log, Traces, check::Problems};
 use crate::telemetry;
 
 /// A wrong call; what clap says too.
@@ -60,17 +61,31 @@ pub fn run() -> ExitCode {
         Ok(matches) => CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
         Err(exit) => return exit,
     };
-    telemetry::start(&line.log);
     // The first provider of a process stays: TLS to Redis and S3 is ring's.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a machine that runs processes has threads");
-    runtime.block_on(line.command.run()).unwrap_or_else(|error| {
+    let entered = runtime.enter();
+    let export = telemetry::start(&line.log, line.command.traces());
+    drop(entered);
+    let ended = runtime.block_on(line.command.run()).unwrap_or_else(|error| {
         eprintln!("darkroom: {error:#}");
         exit_code_of(&error)
-    })
+    });
+    export.end();
+    ended
 }
 
 impl Command {
+    /// Where spans go, for the commands that run jobs.
+    fn traces(&self) -> Option<&Traces> {
+        match self {
+            Self::Worker(args) => Some(&args.traces),
+            #[cfg(feature = "dev")]
+            Self::Dev(args) => Some(&args.traces),
+            _ => None,
+        }
+    }
+
     async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Worker(args) => worker::run(args).await,

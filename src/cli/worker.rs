@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::signal::stop_signal;
+use super::{service::Service, signal::stop_signal};
 use crate::{
     config::{self, check},
-    worker::{self, Settings},
+    worker::Settings,
 };
 
 /// Runs jobs until SIGTERM or SIGINT: then lets running ones finish, and hands back the others.
@@ -22,16 +22,26 @@ pub struct Worker {
     worker: config::Worker,
     #[command(flatten)]
     imaging: config::Imaging,
+    #[command(flatten)]
+    http: config::Http,
+    #[command(flatten)]
+    pub(super) traces: config::Traces,
 }
 
 /// # Errors
 ///
 /// What ends a worker other than a signal; the exit code says of which kind it is.
 pub async fn run(args: Worker) -> anyhow::Result<ExitCode> {
-    let Worker { redis, s3, worker, imaging } = args;
-    check::together([redis.problems(), s3.problems(), worker.problems(), imaging.problems()])?;
-    let settings = Settings { redis, s3, worker, imaging };
-    match worker::run(settings, stop_signal()?).await {
+    let Worker { redis, s3, worker, imaging, http, traces: _ } = args;
+    check::together([
+        redis.problems(),
+        s3.problems(),
+        worker.problems(),
+        imaging.problems(),
+        http.problems(),
+    ])?;
+    let service = Service::prepare(Settings { redis, s3, worker, imaging }, &http).await?;
+    match service.run(stop_signal()?).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(fatal) => {
             let code = fatal.exit_code();

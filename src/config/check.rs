@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, path::Path, time::Duration};
 use clap::{Arg, Args, Command, error::ErrorKind};
 use serde::Serialize;
 
-use super::{Dev, Imaging, Log, Redis, S3, Worker, secret_file};
+use super::{Dev, Http, Imaging, Log, Redis, S3, Traces, Worker, secret_file};
 
 /// Every setting there is.
 #[derive(Args, Clone, Debug)]
@@ -22,9 +22,15 @@ pub struct Everything {
     /// What pictures may be, and become.
     #[command(flatten)]
     pub imaging: Imaging,
+    /// Where the HTTP service is, and who may use it.
+    #[command(flatten)]
+    pub http: Http,
     /// What is logged.
     #[command(flatten)]
     pub log: Log,
+    /// Where traces go.
+    #[command(flatten)]
+    pub traces: Traces,
     /// What `dev` and `demo` start.
     #[command(flatten)]
     pub dev: Dev,
@@ -102,7 +108,7 @@ fn wrong(variable: &str, message: impl Into<String>) -> Problem {
 }
 
 /// Keeps the problems whose condition holds.
-fn those<const N: usize>(rules: [(bool, &str, String); N]) -> Vec<Problem> {
+pub(super) fn those<const N: usize>(rules: [(bool, &str, String); N]) -> Vec<Problem> {
     rules.into_iter().filter(|rule| rule.0).map(|(_, variable, message)| wrong(variable, message)).collect()
 }
 
@@ -150,7 +156,7 @@ const ADDRESS: &str = "is an address like https://fsn1.your-objectstorage.com, w
 const PREFIX: &str =
     "is empty, or like `media/`: letters, digits, `_`, `.`, `-`, `/`, ends in `/`, without `..` or `//`";
 
-fn is_address(url: Option<&str>) -> bool {
+pub(super) fn is_address(url: Option<&str>) -> bool {
     let Some(url) = url else { return true };
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|rest| {
@@ -228,7 +234,13 @@ impl Everything {
     ///
     /// Every setting that does not go with the others.
     pub fn validate(&self) -> Result<(), Problems> {
-        together([self.redis.problems(), self.s3.problems(), self.worker.problems(), self.imaging.problems()])
+        together([
+            self.redis.problems(),
+            self.s3.problems(),
+            self.worker.problems(),
+            self.imaging.problems(),
+            self.http.problems(),
+        ])
     }
 }
 

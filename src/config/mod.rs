@@ -3,7 +3,9 @@
 //! Never connects to anything: a setting that parses and agrees with the others is all that is known here.
 
 pub mod check;
+mod http;
 pub mod secret_file;
+mod traces;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -11,6 +13,8 @@ use clap::Args;
 use darkroom_jobs::{Kind, redis_keys::Keys};
 
 use crate::imaging;
+pub use http::{Address, Http};
+pub use traces::Traces;
 
 /// A value that is never printed: no `Debug`, no `Display`.
 #[derive(Clone, PartialEq, Eq)]

@@ -14,14 +14,14 @@ use darkroom_jobs::{Kind, redis_keys::Keys};
 use redis::{RedisError, RedisResult, aio::ConnectionManager};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
-    task::{JoinHandle, JoinSet},
+    task::{AbortHandle, JoinHandle, JoinSet},
 };
 
 use super::{
     breaker::Breaker,
     connection,
     delivery::{Claimed, Delivery},
-    heartbeat::Heartbeat,
+    heartbeat::{Beats, Heartbeat},
     lease::{Lease, LeaseKey, Leases},
     settle::{Settled, Settlement},
     upkeep::Upkeep,
@@ -71,6 +71,25 @@ pub struct Consumer {
     actor: JoinHandle<()>,
     listener: JoinHandle<()>,
     heartbeat: Heartbeat,
+}
+
+/// Tells whether a consumer lives, without keeping it alive.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    beats: Beats,
+    actor: AbortHandle,
+}
+
+impl Pulse {
+    /// Whether the heartbeat's thread goes on, with Redis or without.
+    pub fn beats(&self) -> bool {
+        self.beats.go_on()
+    }
+
+    /// Whether the actor still runs.
+    pub fn claims(&self) -> bool {
+        !self.actor.is_finished()
+    }
 }
 
 /// The jobs of one queue, as they are claimed; each holds one of the queue's slots until it has ended.
@@ -148,6 +167,11 @@ impl Consumer {
     /// Whether the actor still runs: it ends by [`flush`](Self::flush) alone.
     pub fn is_alive(&self) -> bool {
         !self.actor.is_finished()
+    }
+
+    /// The same for those who only look.
+    pub fn pulse(&self) -> Pulse {
+        Pulse { beats: self.heartbeat.beats(), actor: self.actor.abort_handle() }
     }
 
     /// Claims no more; a claim in flight is handed back when it is answered.

@@ -18,3 +18,4 @@ pub mod scripts;
 pub mod settle;
 pub mod tombstone;
 mod upkeep;
+pub mod vitals;

@@ -30,6 +30,7 @@ use crate::{
         lease::Lease,
         settle::{Settled, Settlement},
     },
+    telemetry::traces,
 };
 
 /// The deliveries that are being executed, each in a task of ours. Clones share them.
@@ -98,11 +99,12 @@ impl Drop for Counted {
 }
 
 async fn execute(tools: &Tools, queue: &Handle, breaker: &Breaker, Delivery { lease, job }: Delivery) {
+    let decoded = judge(&job);
+    let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
     let span = info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts + 1);
+    traces::go_on(&span, envelope.traceparent.as_deref());
     async {
         let learnt = Arc::<Mutex<Learnt>>::default();
-        let decoded = judge(&job);
-        let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
         let result = match (decoded, expired(&envelope, &job)) {
             (Err(failure), _) => Err(failure),
             (Ok(_), true) => Err(Failure::Expired),

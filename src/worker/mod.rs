@@ -20,6 +20,7 @@ use crate::{
         health::HealthBoard,
         periodic::Periodic,
         tombstone::Tombstones,
+        vitals::Vitals,
     },
     sandbox::Sandbox,
     sources::Sources,
@@ -81,22 +82,41 @@ impl Fatal {
     }
 }
 
+/// What a worker works with, made before it begins: nothing is connected yet.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// What handlers use.
+    pub tools: Tools,
+    /// Whether the worker lives, for those who probe it.
+    pub vitals: Vitals,
+}
+
+impl Parts {
+    /// # Errors
+    ///
+    /// Settings that cannot be used.
+    pub async fn new(settings: &Settings) -> Result<Self, Fatal> {
+        Ok(Self { tools: tools(settings).await?, vitals: Vitals::default() })
+    }
+}
+
 /// Runs until `signal`, then gives running jobs time to finish and hands the others back. When `signal` resolves, its
 /// value is awaited too: a second signal, which hands back at once.
 ///
 /// # Errors
 ///
 /// What ends a worker by itself: see [`Fatal::exit_code`].
-pub async fn run<S, T>(settings: Settings, signal: S) -> Result<(), Fatal>
+pub async fn run<S, T>(settings: Settings, parts: Parts, signal: S) -> Result<(), Fatal>
 where
     S: Future<Output = T> + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
+    let Parts { tools, vitals } = parts;
     boot::ready(&settings.redis).await?;
-    let tools = tools(&settings).await?;
     let slots = slots(&settings.worker);
     let (consumer, mut deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
     let consumer = Arc::new(consumer);
+    vitals.begin(consumer.pulse());
     let running = execution::Running::new(tools.clone(), consumer.handle(), consumer.breaker().clone());
     let beside = look_after_the_bucket(&settings, &tools, consumer.breaker())?;
 
@@ -124,6 +144,7 @@ where
     let stopping = Arc::clone(&consumer);
     let signal = async move {
         let second = signal.await;
+        vitals.stop();
         stopping.stop();
         info!(leases = stopping.leases().len(), "stopping");
         let _ = told.send(second);

@@ -22,6 +22,7 @@ pub struct Envelope {
     pub source: Option<Source>,
     pub expires_at: Option<Timestamp>,
     pub context: Option<Value>,
+    pub traceparent: Option<String>,
 }
 
 impl AnyJob {
@@ -59,6 +60,7 @@ impl Envelope {
             source: payload.job.source().cloned(),
             expires_at: payload.expires_at,
             context: payload.context.clone(),
+            traceparent: payload.traceparent.clone(),
         }
     }
 }

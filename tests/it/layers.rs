@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("sources", &["config", "digest", "storage", "queue"]),
     ("handlers", &["config", "imaging", "queue", "sandbox", "sources", "storage"]),
     ("worker", EARLIER),
-    ("http", &["config", "queue", "storage", "telemetry"]),
+    ("http", &["config", "digest", "queue", "storage", "telemetry"]),
     ("dev", EARLIER),
     ("cli", EARLIER),
     ("main", EARLIER),

@@ -57,6 +57,7 @@ impl TestDarkroom {
             .arg("worker")
             .envs(self.services.environment())
             .envs([
+                ("DARKROOM_HTTP_ADDR", ""),
                 ("DARKROOM_LEASE_MS", "2000"),
                 ("DARKROOM_HEARTBEAT_MS", "400"),
                 ("DARKROOM_REAP_MS", "500"),
