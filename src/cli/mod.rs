@@ -9,6 +9,7 @@ pub mod demo;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod enqueue;
+pub mod health;
 pub mod jobs;
 pub mod normalize;
 mod service;
@@ -50,6 +51,7 @@ enum Command {
     Enqueue(enqueue::Enqueue),
     Jobs(jobs::Jobs),
     Normalize(normalize::Normalize),
+    Health(health::Health),
     /// Looks at the settings.
     #[command(subcommand)]
     Config(config::Config),
@@ -96,6 +98,7 @@ impl Command {
             Self::Enqueue(args) => enqueue::run(args).await,
             Self::Jobs(args) => jobs::run(args).await,
             Self::Normalize(args) => normalize::run(args).await,
+            Self::Health(args) => health::run(args).await,
             Self::Config(config) => Ok(config::run(&config)),
         }
     }

@@ -3,7 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener},
     path::Path,
+    process::{Command, Output},
+    thread,
 };
 
 use clap::Args as _;
@@ -97,6 +101,39 @@ fn the_readme_can_be_read_and_leads_to_files_that_are_there() {
     for link in links.filter(|link| !link.starts_with("http")) {
         assert!(path(link).exists(), "the README leads to {link}, which is not there");
     }
+}
+
+#[test]
+fn the_health_check_of_the_image_says_what_the_worker_says() {
+    for (answer, code) in [("HTTP/1.1 200 OK", 0), ("HTTP/1.1 503 Service Unavailable", 1), ("PONG", 1)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let worker = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = String::new();
+            BufReader::new(&stream).read_line(&mut asked).unwrap();
+            stream.write_all(format!("{answer}\r\nContent-Length: 0\r\n\r\n").as_bytes()).unwrap();
+            asked
+        });
+
+        let output = health_check(address);
+
+        assert_eq!(output.status.code(), Some(code), "{answer}: {output:?}");
+        assert_eq!(worker.join().unwrap(), "GET /livez HTTP/1.1\r\n");
+    }
+}
+
+#[test]
+fn the_health_check_of_the_image_fails_when_nobody_listens() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+
+    assert_eq!(health_check(free).status.code(), Some(1));
+}
+
+fn health_check(address: SocketAddr) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_darkroom"));
+    command.arg("health").env_clear().env("DARKROOM_HTTP_ADDR", address.to_string());
+    command.output().unwrap()
 }
 
 fn path(name: &str) -> std::path::PathBuf {
