@@ -23,6 +23,10 @@ def keda(path):
     read = ScaledObject.model_validate(given).model_dump(mode="json", by_alias=True, exclude_unset=True)
     if read != given:
         sys.exit(f"{path}: KEDA knows only this of it:\n{json.dumps(read, indent=1)}")
+    for trigger in given["spec"]["triggers"]:
+        # To the schema this is a map of anything.
+        if trigger["metadata"].keys() != {"serverAddress", "query", "threshold"}:
+            sys.exit(f"{path}: {trigger['name']} does not say where to ask, what, and from when on there is too much")
 
 
 def dashboard(path):
