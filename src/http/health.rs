@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::Params,
+    openapi::Refusals,
     problem::{HttpCode, Problem},
     state::App,
 };
@@ -87,7 +88,7 @@ pub struct HealthParams {
     responses(
         (status = 200, description = "`ok`, or `degraded` with findings", body = Object),
         (status = 503, description = "`down`", body = Object),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn storage(

@@ -20,6 +20,7 @@ use super::{
     body,
     extract::{Params, Segment, idempotency_key, wait},
     fields::wrong_field,
+    openapi::Refusals,
     problem::Problem,
     state::{App, within},
 };
@@ -50,33 +51,54 @@ impl Taken {
     }
 }
 
-/// Enqueues a job, or up to 1,000 of one kind.
+/// Enqueues a photo of a user, or up to 1,000.
 ///
 /// An array is answered by an array in the same order: each item is what a single job would have been answered with,
 /// a problem included. With an `Idempotency-Key`, item n of an array has the key `{key}/{n}`.
 #[utoipa::path(
-    post, path = "/api/jobs/{kind}", tag = "jobs",
-    params(
-        ("kind" = String, Path, description = "upload, ingest or delete"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 240 characters"),
-    ),
-    request_body(content = ref("#/components/schemas/JobOrJobs"), content_type = "application/json"),
-    responses(
-        (status = 202, description = "Taken", body = ref("#/components/schemas/TakenOrResults")),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-    )
+    post, path = "/api/jobs/upload", tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 240 characters")),
+    request_body(content = ref("#/components/schemas/UploadOrMany"), content_type = "application/json"),
+    responses((status = 202, description = "Taken", body = ref("#/components/schemas/TakenOrMany")), Refusals)
 )]
-pub async fn enqueue(State(app): State<App>, kind: Segment, request: Request) -> Result<Response, Problem> {
-    let kind = kind.kind()?;
-    if kind == Kind::BucketHealth {
-        return Err(Problem::not_found("bucket_health jobs are the worker's own").of("kind"));
-    }
+pub async fn upload(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    enqueue(&app, Kind::Upload, request).await
+}
+
+/// Enqueues an image of a product, or up to 1,000.
+///
+/// An array is answered by an array in the same order: each item is what a single job would have been answered with,
+/// a problem included. With an `Idempotency-Key`, item n of an array has the key `{key}/{n}`.
+#[utoipa::path(
+    post, path = "/api/jobs/ingest", tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 240 characters")),
+    request_body(content = ref("#/components/schemas/IngestOrMany"), content_type = "application/json"),
+    responses((status = 202, description = "Taken", body = ref("#/components/schemas/TakenOrMany")), Refusals)
+)]
+pub async fn ingest(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    enqueue(&app, Kind::Ingest, request).await
+}
+
+/// Enqueues a deletion, or up to 1,000.
+///
+/// An array is answered by an array in the same order: each item is what a single job would have been answered with,
+/// a problem included. With an `Idempotency-Key`, item n of an array has the key `{key}/{n}`.
+#[utoipa::path(
+    post, path = "/api/jobs/delete", tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 240 characters")),
+    request_body(content = ref("#/components/schemas/DeleteOrMany"), content_type = "application/json"),
+    responses((status = 202, description = "Taken", body = ref("#/components/schemas/TakenOrMany")), Refusals)
+)]
+pub async fn delete(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    enqueue(&app, Kind::Delete, request).await
+}
+
+async fn enqueue(app: &App, kind: Kind, request: Request) -> Result<Response, Problem> {
     let key = idempotency_key(request.headers(), MAX_KEY)?;
     let (body, _reservation) = body::json::<Value>(request, &app.memory).await?;
     match body {
-        Value::Array(items) => many(&app, kind, items, key).await,
-        single => one(&app, kind, single, key).await,
+        Value::Array(items) => many(app, kind, items, key).await,
+        single => one(app, kind, single, key).await,
     }
 }
 
@@ -163,8 +185,7 @@ pub struct WaitParams {
     params(("id" = String, Path, description = "The job"), WaitParams),
     responses(
         (status = 200, description = "Where the job stands; watch `final`", body = ref("#/components/schemas/Receipt")),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn receipt(
@@ -232,8 +253,7 @@ const LIST_TIME: Duration = Duration::from_secs(10);
     get, path = "/api/jobs", tag = "jobs", params(ListParams),
     responses(
         (status = 200, description = "Receipts", body = JobList),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn list(

@@ -10,7 +10,7 @@ use axum::{
 use darkroom_jobs::ObjectKey;
 use tokio::time::timeout;
 
-use super::{extract::Segment, problem::Problem, state::App};
+use super::{extract::Segment, openapi::Refusals, problem::Problem, state::App};
 
 /// How long a signed GET is valid.
 const GET_VALID: Duration = Duration::from_secs(5 * 60);
@@ -23,8 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
     params(("key" = String, Path, description = "user_photos/{user_id}/{image_id}.jpg or products/{product_id}/{image_id}.jpg")),
     responses(
         (status = 302, description = "Signed URL in `Location`"),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn locate(State(app): State<App>, key: Segment) -> Result<Response, Problem> {
@@ -43,8 +42,7 @@ pub async fn locate(State(app): State<App>, key: Segment) -> Result<Response, Pr
     responses(
         (status = 200, description = "It is there"),
         (status = 404, description = "It is not there"),
-        (status = "4XX", description = "Refused"),
-        (status = "5XX", description = "Later"),
+        Refusals,
     )
 )]
 pub async fn exists(State(app): State<App>, key: Segment) -> Result<StatusCode, Problem> {

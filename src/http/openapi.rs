@@ -1,5 +1,7 @@
 //! The contract: generated from the routes, with the schemas that `darkroom_jobs` publishes.
 
+use std::collections::BTreeMap;
+
 use axum::{
     extract::State,
     http::header,
@@ -7,9 +9,15 @@ use axum::{
 };
 use darkroom_jobs::{ErrorCode, schema};
 use serde_json::{Map, Value, json};
-use utoipa::openapi::OpenApi;
+use utoipa::{
+    IntoResponses,
+    openapi::{self, Content, OpenApi, Ref, RefOr, ResponseBuilder},
+};
 
-use super::{problem::HttpCode, state::App};
+use super::{
+    problem::{HttpCode, PROBLEM_JSON},
+    state::App,
+};
 
 /// The contract (OpenAPI 3.1).
 #[utoipa::path(
@@ -18,6 +26,21 @@ use super::{problem::HttpCode, state::App};
 )]
 pub async fn contract(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], app.contract.clone()).into_response()
+}
+
+/// What every route may answer instead.
+pub struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let of = |description: &str| {
+            let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+            let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, problem);
+            RefOr::T(response.build())
+        };
+        let refused = of("The request is wrong, or not allowed");
+        BTreeMap::from([("4XX".to_owned(), refused), ("5XX".to_owned(), of("Not now; see `Retry-After`"))])
+    }
 }
 
 /// The routes' own description, completed with what they refer to.
@@ -92,7 +115,6 @@ fn relocate(schema: &mut Value) {
 
 fn ours() -> Vec<(String, Value)> {
     let component = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
-    let jobs = ["Upload", "Ingest", "Delete"].map(component);
     let codes = ErrorCode::ALL.iter().map(|code| code.as_str());
     let codes: Vec<_> = codes.chain(HttpCode::ALL.map(HttpCode::as_str)).collect();
     let problem = json!({
@@ -111,18 +133,14 @@ fn ours() -> Vec<(String, Value)> {
         },
     });
     let item = json!({ "anyOf": [component("Taken"), component("Problem")] });
-    vec![
-        ("Problem".into(), problem),
-        (
-            "JobOrJobs".into(),
-            json!({ "anyOf": [
-                { "anyOf": jobs },
-                { "type": "array", "minItems": 1, "maxItems": 1000, "items": { "anyOf": jobs } },
-            ] }),
-        ),
-        (
-            "TakenOrResults".into(),
-            json!({ "anyOf": [component("Taken"), { "type": "array", "items": item }] }),
-        ),
-    ]
+    let or_many = |one: Value, item: Value| {
+        let many = json!({ "type": "array", "minItems": 1, "maxItems": 1000, "items": item });
+        json!({ "anyOf": [one, many] })
+    };
+    let mut ours =
+        vec![("Problem".to_owned(), problem), ("TakenOrMany".to_owned(), or_many(component("Taken"), item))];
+    for job in ["Upload", "Ingest", "Delete"] {
+        ours.push((format!("{job}OrMany"), or_many(component(job), component(job))));
+    }
+    ours
 }

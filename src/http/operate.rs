@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::{
     extract::{Params, Segment},
+    openapi::Refusals,
     problem::{HttpCode, Problem},
     state::{App, within},
 };
@@ -43,8 +44,7 @@ impl From<OperateError> for Problem {
     params(("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "Waits again", body = ref("#/components/schemas/Receipt")),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn retry(State(app): State<App>, id: Segment) -> Result<Json<Receipt>, Problem> {
@@ -59,8 +59,7 @@ pub async fn retry(State(app): State<App>, id: Segment) -> Result<Json<Receipt>,
     params(("id" = String, Path, description = "The job")),
     responses(
         (status = 200, description = "Its last receipt", body = ref("#/components/schemas/Receipt")),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn remove(State(app): State<App>, id: Segment) -> Result<Json<Receipt>, Problem> {
@@ -103,8 +102,7 @@ pub struct QueueState {
     params(("kind" = String, Path, description = "upload, ingest, delete or bucket_health")),
     responses(
         (status = 200, description = "Paused", body = QueueState),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn pause(State(app): State<App>, kind: Segment) -> Result<Json<QueueState>, Problem> {
@@ -120,8 +118,7 @@ pub async fn pause(State(app): State<App>, kind: Segment) -> Result<Json<QueueSt
     params(("kind" = String, Path, description = "upload, ingest, delete or bucket_health")),
     responses(
         (status = 200, description = "Resumed", body = QueueState),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn resume(State(app): State<App>, kind: Segment) -> Result<Json<QueueState>, Problem> {
@@ -152,8 +149,7 @@ pub struct Retried {
     params(("kind" = String, Path, description = "upload, ingest, delete or bucket_health"), RetryParams),
     responses(
         (status = 200, description = "They wait again", body = Retried),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn retry_dead(

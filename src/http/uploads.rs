@@ -22,6 +22,7 @@ use super::{
     body::{self, Original},
     extract::{Owner, Params, idempotency_key},
     jobs::{MAX_KEY, Taken},
+    openapi::Refusals,
     problem::Problem,
     state::{App, within},
 };
@@ -105,14 +106,13 @@ pub struct PresignAnswer {
 /// repetition gives the same job and the same key.
 #[utoipa::path(
     post, path = "/api/uploads", tag = "uploads",
-    params(UploadParams, ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters")),
+    params(UploadParams, ("Idempotency-Key" = Option<String>, Header, description = "1 to 240 characters")),
     request_body(content(
         (Vec<u8> = "application/octet-stream"), (Vec<u8> = "image/*"), (UploadForm = "multipart/form-data"),
     )),
     responses(
         (status = 202, description = "Staged and enqueued", body = Taken),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn upload(
@@ -275,8 +275,7 @@ async fn tidy(app: &App, staged: &Staged, earlier: Option<&JobId>) {
     request_body = PresignRequest,
     responses(
         (status = 200, description = "PUT it there, then enqueue `source`", body = PresignAnswer),
-        (status = "4XX", description = "Refused", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
-        (status = "5XX", description = "Later", body = ref("#/components/schemas/Problem"), content_type = "application/problem+json"),
+        Refusals,
     )
 )]
 pub async fn presign(State(app): State<App>, request: Request) -> Result<Json<PresignAnswer>, Problem> {

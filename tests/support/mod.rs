@@ -3,3 +3,4 @@
 pub mod bucket;
 pub mod darkroom;
 pub mod faults;
+pub mod service;
