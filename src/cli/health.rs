@@ -33,13 +33,15 @@ pub struct Health {
 ///
 /// When there is no answer.
 pub async fn run(args: Health) -> anyhow::Result<ExitCode> {
-    let address = args.http.http_addr.0.context("DARKROOM_HTTP_ADDR is empty: the worker has no HTTP service")?;
+    let address =
+        args.http.http_addr.0.context("DARKROOM_HTTP_ADDR is empty: the worker has no HTTP service")?;
     let address = on_this_machine(address);
     let path = if args.ready { "/readyz" } else { "/livez" };
 
     let answer = timeout(PATIENCE, ask(address, path)).await;
 
-    let status = answer.with_context(|| format!("{address} did not answer in {} s", PATIENCE.as_secs()))??;
+    let status =
+        answer.with_context(|| format!("{address} did not answer in {} s", PATIENCE.as_secs()))??;
     println!("{path} answered {status}");
     Ok(if status == "200" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -63,7 +65,10 @@ async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     stream.write_all(request.as_bytes()).await.context("could not ask")?;
 
     let mut head = String::new();
-    BufReader::new(stream.take(HEAD_BYTES)).read_line(&mut head).await.context("could not read the answer")?;
+    BufReader::new(stream.take(HEAD_BYTES))
+        .read_line(&mut head)
+        .await
+        .context("could not read the answer")?;
     let status = head.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1));
     Ok(status.context("the answer is not HTTP")?.to_owned())
 }

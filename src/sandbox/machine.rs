@@ -44,7 +44,9 @@ fn memory_cgroup(line: &str) -> Option<impl Iterator<Item = PathBuf>> {
         _ => return None,
     };
     let around = Path::new(path).ancestors();
-    Some(around.map(move |cgroup| Path::new(root).join(cgroup.strip_prefix("/").unwrap_or(cgroup)).join(file)))
+    Some(
+        around.map(move |cgroup| Path::new(root).join(cgroup.strip_prefix("/").unwrap_or(cgroup)).join(file)),
+    )
 }
 
 fn machine() -> Option<u64> {
