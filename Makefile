@@ -18,7 +18,7 @@ dev: ## run a worker with a Redis and an S3 server of its own, data in .darkroom
 test: ## run every test against a real Redis and real S3 servers (Ceph on Debian 12)
 	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" cargo test --workspace --all-features $(ARGS)
 
-check: ## everything but the tests: format, lints, docs, licences, unused dependencies, log lines
+check: ## everything but the tests: format, lints, docs, licences, unused dependencies, log lines, deployment
 	@scripts/check
 
 bench: ## measure

@@ -17,6 +17,7 @@ mod command_line_jobs;
 mod corpus;
 mod cut_wires;
 mod deaths;
+mod deploy;
 mod embedded_s3;
 mod http_jobs;
 mod http_service;
