@@ -29,7 +29,8 @@ async fn an_idle_worker_calls_at_most_two_scripts_a_second() {
     let worker = darkroom.worker(&[]);
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
     assert_eq!(darkroom.final_receipt(&job).await.status, Status::Done);
-    worker.logged(&["job settled"]).await;
+    worker.logged(&["job settled", "upload"]).await;
+    worker.logged(&["job settled", "bucket_health"]).await;
 
     let before = calls(&mut darkroom).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
