@@ -46,6 +46,28 @@ async fn a_time_that_no_producer_may_ask_for_is_handed_out_at_once_with_the_reas
 }
 
 #[tokio::test]
+async fn what_a_strangers_metadata_put_under_our_names_says_nothing_once_the_job_is_promoted() {
+    let mut scripts = started().await;
+    for field in ["dr_deliveries", "dr_crashes", "attempts", "dr_note", "dr_reason", "result"] {
+        scripts.set_meta("a", field, "7").await;
+    }
+    let () = scripts.redis.set(format!("{}b", scripts.queue.meta_prefix()), "no hash").await.unwrap();
+    for job in ["a", "b"] {
+        scripts.score(scripts.queue.scheduled(), job, 1.0).await;
+    }
+
+    assert_eq!(scripts.tick(TICK).await.2, 2);
+    let rows = scripts.claim(&["t1", "t2"]).await;
+
+    for row in &rows {
+        assert_eq!((row.deliveries, row.crashes, row.attempts), (1, 0, 0), "{row:?}");
+        assert_eq!((row.note.as_str(), row.reason.as_str()), ("", ""), "{row:?}");
+    }
+    assert!(!scripts.meta("a").await.contains_key("result"));
+    assert_eq!(scripts.meta("b").await["dr_seen"], "b");
+}
+
+#[tokio::test]
 async fn a_full_batch_asks_to_be_called_again_and_is_never_larger() {
     let mut scripts = started().await;
     for job in 0..25 {
