@@ -127,6 +127,9 @@ async fn two_crashes_are_forgiven_the_next_five_wait_twice_as_long_each_and_the_
         crash(&mut scripts, "a").await;
         let due = scripts.zset(scripts.queue.scheduled()).await;
         let now_s = scripts.now_ms().await / 1000.0;
+        if let Some((_, due)) = due.first() {
+            assert_eq!(scripts.meta("a").await["dr_ready_at"], format!("{:.0}", due * 1000.0));
+        }
         waits.push(due.first().map_or(0, |(_, due)| ((due - now_s) / 60.0).round() as i64));
         if !due.is_empty() {
             scripts.score(scripts.queue.scheduled(), "a", 1.0).await;
