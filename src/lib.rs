@@ -4,7 +4,9 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
+pub mod digest;
 pub mod handlers;
+pub mod http;
 pub mod imaging;
 pub mod queue;
 pub mod sandbox;

@@ -30,6 +30,21 @@ pub struct Event {
 }
 
 impl Event {
+    /// The event that a change of the bucket's state makes; `health` is the report, `at` its time.
+    pub fn of_health(health: Value, at: Timestamp) -> Self {
+        Self {
+            specversion: "1.0".into(),
+            id: format!("health-{}", at.unix_ms()),
+            source: "/darkroom".into(),
+            event_type: EventType::StorageHealthChanged,
+            subject: None,
+            time: at,
+            timestamp: at,
+            datacontenttype: "application/json".into(),
+            data: health,
+        }
+    }
+
     /// The event that a final receipt makes; `None` for a receipt that announces nothing.
     pub fn of_receipt(receipt: &Receipt) -> Option<Self> {
         let event_type = EventType::of_receipt(receipt)?;

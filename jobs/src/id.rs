@@ -87,6 +87,11 @@ impl ImageId {
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// The id that belongs to a digest (UUID version 8): the same input names the same image.
+    pub fn of_digest(digest: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_custom_bytes(digest).into_uuid())
+    }
 }
 
 impl From<Uuid> for ImageId {

@@ -4,13 +4,18 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::signal::stop_signal;
+use super::{service::Service, signal::stop_signal};
 use crate::{
-    config::{self, check},
-    worker::{self, Settings},
+    config::{
+        self,
+        check::{self, Problem},
+    },
+    worker::Settings,
 };
 
-/// Runs jobs until SIGTERM or SIGINT: then lets running ones finish, and hands back the others.
+/// Runs jobs, until SIGTERM or SIGINT.
+///
+/// Then running jobs have time to finish, and the others are handed back.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Worker {
@@ -22,16 +27,34 @@ pub struct Worker {
     worker: config::Worker,
     #[command(flatten)]
     imaging: config::Imaging,
+    #[command(flatten)]
+    http: config::Http,
+    #[command(flatten)]
+    pub(super) traces: config::Traces,
+}
+
+impl Worker {
+    /// Settings that are right by themselves, but not together.
+    pub fn problems(&self) -> Vec<Problem> {
+        [
+            self.redis.problems(),
+            self.s3.problems(),
+            self.worker.problems(),
+            self.imaging.problems(),
+            self.http.problems(),
+        ]
+        .concat()
+    }
 }
 
 /// # Errors
 ///
 /// What ends a worker other than a signal; the exit code says of which kind it is.
 pub async fn run(args: Worker) -> anyhow::Result<ExitCode> {
-    let Worker { redis, s3, worker, imaging } = args;
-    check::together([redis.problems(), s3.problems(), worker.problems(), imaging.problems()])?;
-    let settings = Settings { redis, s3, worker, imaging };
-    match worker::run(settings, stop_signal()?).await {
+    check::together([args.problems()])?;
+    let Worker { redis, s3, worker, imaging, http, traces: _ } = args;
+    let service = Service::prepare(Settings { redis, s3, worker, imaging }, &http).await?;
+    match service.run(stop_signal()?).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(fatal) => {
             let code = fatal.exit_code();

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, path::Path, time::Duration};
 use clap::{Arg, Args, Command, error::ErrorKind};
 use serde::Serialize;
 
-use super::{Dev, Imaging, Log, Redis, S3, Worker, secret_file};
+use super::{Dev, Http, Imaging, Log, Redis, S3, Traces, Worker, secret_file};
 
 /// Every setting there is.
 #[derive(Args, Clone, Debug)]
@@ -22,9 +22,15 @@ pub struct Everything {
     /// What pictures may be, and become.
     #[command(flatten)]
     pub imaging: Imaging,
+    /// Where the HTTP service is, and who may use it.
+    #[command(flatten)]
+    pub http: Http,
     /// What is logged.
     #[command(flatten)]
     pub log: Log,
+    /// Where traces go.
+    #[command(flatten)]
+    pub traces: Traces,
     /// What `dev` and `demo` start.
     #[command(flatten)]
     pub dev: Dev,
@@ -61,6 +67,51 @@ pub fn variables() -> BTreeSet<String> {
 /// What the environment gets wrong of the settings that a command has, each looked at by itself.
 pub fn environment(command: &Command) -> Vec<Problem> {
     command.get_arguments().filter_map(problem_of).collect()
+}
+
+/// A group of settings as the environment has it, for a command that needs the group only in some of its calls.
+///
+/// # Errors
+///
+/// Every setting of the group that is missing, does not parse, or is wrong `together` with others.
+pub fn of_environment<A: Args>(together: impl Fn(&A) -> Vec<Problem>) -> Result<A, Problems> {
+    let command = secret_file::honoured(A::augment_args(Command::new("darkroom").disable_help_flag(true)));
+    let alone = environment(&command);
+    let found = mended(command, &alone).try_get_matches_from(["darkroom"]);
+    match found.and_then(|found| A::from_arg_matches(&found)) {
+        Ok(group) => {
+            let problems = joined(alone, together(&group));
+            if problems.is_empty() { Ok(group) } else { Err(Problems(problems)) }
+        }
+        // Each was looked at by itself: what is left is about the group, and names its settings.
+        Err(error) => Err(Problems(joined(alone, vec![wrong("settings", sentence(&error))]))),
+    }
+}
+
+/// A command that parses whatever the environment gets wrong: each of those settings has its default, or `unset`.
+/// What the others contradict in each other can be told then; what is said of the wrong ones themselves means nothing.
+pub fn mended(command: Command, problems: &[Problem]) -> Command {
+    let is_wrong = |arg: &Arg| {
+        variable_of(arg).is_some_and(|name| problems.iter().any(|problem| problem.variable == name))
+    };
+    let command = command.mut_args(|arg| {
+        if !is_wrong(&arg) {
+            return arg;
+        }
+        // The default of a secret may be the file that cannot be read.
+        let names_file = secret_file::WITH_FILE.iter().any(|name| variable_of(&arg).as_deref() == Some(name));
+        let needs_value = arg.is_required_set() || names_file;
+        let arg = arg.env(None::<&'static str>).required(false);
+        if needs_value { arg.default_value("unset") } else { arg }
+    });
+    command.mut_subcommands(|below| mended(below, problems))
+}
+
+/// What is wrong by itself, and what is wrong together about settings that are right by themselves.
+pub fn joined(alone: Vec<Problem>, together: Vec<Problem>) -> Vec<Problem> {
+    let is_new = |new: &Problem| alone.iter().all(|known| known.variable != new.variable);
+    let together: Vec<_> = together.into_iter().filter(is_new).collect();
+    [alone, together].concat()
 }
 
 /// Settings that are right by themselves, but not together.
@@ -102,7 +153,7 @@ fn wrong(variable: &str, message: impl Into<String>) -> Problem {
 }
 
 /// Keeps the problems whose condition holds.
-fn those<const N: usize>(rules: [(bool, &str, String); N]) -> Vec<Problem> {
+pub(super) fn those<const N: usize>(rules: [(bool, &str, String); N]) -> Vec<Problem> {
     rules.into_iter().filter(|rule| rule.0).map(|(_, variable, message)| wrong(variable, message)).collect()
 }
 
@@ -150,7 +201,7 @@ const ADDRESS: &str = "is an address like https://fsn1.your-objectstorage.com, w
 const PREFIX: &str =
     "is empty, or like `media/`: letters, digits, `_`, `.`, `-`, `/`, ends in `/`, without `..` or `//`";
 
-fn is_address(url: Option<&str>) -> bool {
+pub(super) fn is_address(url: Option<&str>) -> bool {
     let Some(url) = url else { return true };
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     rest.is_some_and(|rest| {
@@ -176,6 +227,12 @@ impl Worker {
             least("DARKROOM_HEARTBEAT_MS", self.heartbeat),
             least("DARKROOM_REAP_MS", self.reap),
             least("DARKROOM_RETRY_BASE_MS", self.retry_base),
+            least("DARKROOM_BREAKER_PROBE_MS", self.breaker_probe),
+            (
+                self.health_interval < Duration::from_secs(1),
+                "DARKROOM_HEALTH_INTERVAL_MS",
+                "is at least 1000".into(),
+            ),
             (
                 self.heartbeat * 2 > self.lease,
                 "DARKROOM_LEASE_MS",
@@ -218,11 +275,16 @@ impl Imaging {
 }
 
 impl Everything {
-    /// # Errors
-    ///
     /// Every setting that does not go with the others.
-    pub fn validate(&self) -> Result<(), Problems> {
-        together([self.redis.problems(), self.s3.problems(), self.worker.problems(), self.imaging.problems()])
+    pub fn problems(&self) -> Vec<Problem> {
+        [
+            self.redis.problems(),
+            self.s3.problems(),
+            self.worker.problems(),
+            self.imaging.problems(),
+            self.http.problems(),
+        ]
+        .concat()
     }
 }
 

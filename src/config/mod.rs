@@ -4,8 +4,10 @@
 
 pub mod bench;
 pub mod check;
+mod http;
 pub mod secret_file;
 pub mod steps;
+mod traces;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -13,6 +15,8 @@ use clap::Args;
 use darkroom_jobs::{Kind, redis_keys::Keys};
 
 use crate::imaging;
+pub use http::{Address, Http};
+pub use traces::Traces;
 
 /// A value that is never printed: no `Debug`, no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -211,6 +215,15 @@ pub struct Worker {
     /// Milliseconds after which a deleted image is looked for again.
     #[arg(long, env = "DARKROOM_SECOND_PASS_MS", default_value = "1200000", value_parser = milliseconds)]
     pub second_pass: Duration,
+    /// Milliseconds between two looks at the bucket, one for all processes.
+    #[arg(long, env = "DARKROOM_HEALTH_INTERVAL_MS", default_value = "60000", value_parser = milliseconds)]
+    pub health_interval: Duration,
+    /// Failures of the bucket in a row after which jobs that need it wait.
+    #[arg(long, env = "DARKROOM_BREAKER_FAILURES", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub breaker_failures: u32,
+    /// Milliseconds between two looks at a bucket that is down, in every process.
+    #[arg(long, env = "DARKROOM_BREAKER_PROBE_MS", default_value = "5000", value_parser = milliseconds)]
+    pub breaker_probe: Duration,
     /// Where a test wants the worker to stop.
     #[cfg(feature = "test-hooks")]
     #[arg(long, env = "DARKROOM_TEST_STOP_AT", hide = true)]
@@ -270,10 +283,10 @@ pub struct Imaging {
 #[command(next_help_heading = "Log")]
 pub struct Log {
     /// What is logged, as tracing's filter directives.
-    #[arg(long, env = "DARKROOM_LOG", default_value = "info", value_parser = log_filter)]
+    #[arg(long, env = "DARKROOM_LOG", default_value = "info", value_parser = log_filter, global = true)]
     pub log: String,
     /// How it is logged.
-    #[arg(long, env = "DARKROOM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    #[arg(long, env = "DARKROOM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto, global = true)]
     pub log_format: LogFormat,
 }
 

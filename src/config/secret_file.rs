@@ -7,7 +7,8 @@ use clap::{Command, builder::ValueParser};
 use super::Secret;
 
 /// Variables that have a `…_FILE` twin.
-pub const WITH_FILE: [&str; 3] = ["DARKROOM_REDIS_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"];
+pub const WITH_FILE: [&str; 4] =
+    ["DARKROOM_REDIS_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "DARKROOM_API_TOKENS"];
 
 /// Makes a command, and those below it, read secrets from the files that the environment names.
 ///

@@ -12,6 +12,7 @@ use crate::{
     config::{self, steps::Step},
     queue::{
         clock::{Clock, milliseconds},
+        health::HealthBoard,
         lease::LeaseKey,
         tombstone::{Look, Tombstones},
     },
@@ -31,6 +32,8 @@ pub struct Tools {
     pub sandbox: Sandbox,
     /// What was deleted.
     pub tombstones: Tombstones,
+    /// Where the last look at the bucket is kept.
+    pub health: HealthBoard,
     /// How long after a deletion the image is looked for again.
     pub settings: Arc<config::Worker>,
 }
@@ -46,6 +49,8 @@ pub struct Context {
     pub sandbox: Sandbox,
     /// What was deleted.
     pub tombstones: Tombstones,
+    /// Where the last look at the bucket is kept.
+    pub health: HealthBoard,
     /// The job.
     pub job_id: JobId,
     /// Its type.
@@ -87,6 +92,7 @@ impl Context {
             sources: tools.sources.clone(),
             sandbox: tools.sandbox.clone(),
             tombstones: tools.tombstones.clone(),
+            health: tools.health.clone(),
             job_id: job.id.clone(),
             kind: job.kind,
             enqueued_at: job.enqueued_at,

@@ -11,7 +11,6 @@ use std::time::Instant;
 use darkroom_jobs::{
     Encoding, Kind, MAX_SOURCE_BYTES, Object, ObjectKey, Source, SourceFacts, Visual, Warning, WarningCode,
 };
-use sha2::{Digest as _, Sha256};
 use tracing::info;
 
 use super::{
@@ -29,6 +28,9 @@ use crate::{
 
 /// Media type of everything that is stored.
 const JPEG: &str = "image/jpeg";
+
+/// What turns originals into pictures, as objects name it.
+pub const PIPELINE: &str = concat!("darkroom/", env!("CARGO_PKG_VERSION"));
 
 /// Keeps the picture at `source` under `key`. Running it twice stores the same object once.
 ///
@@ -131,7 +133,7 @@ async fn store(
         job_id: Some(ctx.job_id.clone()),
         enqueued_ms: Some(ctx.enqueued_at.unix_ms()),
         source_sha256: Some(original.sha256.clone()),
-        pipeline: Some(concat!("darkroom/", env!("CARGO_PKG_VERSION")).into()),
+        pipeline: Some(PIPELINE.into()),
     };
     let stored = ctx.storage.put_once(key, photo.normalized.jpeg.clone().into(), &attributes).await?;
     ctx.learn(|learnt| learnt.timings.store = Some(elapsed_ms(started)));
@@ -146,7 +148,7 @@ async fn describe(
     photo: &Photo,
 ) -> Result<Object, JobError> {
     let picture = &photo.normalized;
-    let (mut width, mut height, mut sha256) = (picture.width, picture.height, sha256_hex(&picture.jpeg));
+    let (mut width, mut height, mut sha256) = (picture.width, picture.height, photo.sha256.clone());
     if !stored.same_bytes {
         let there = ctx.storage.download(key, MAX_SOURCE_BYTES, stored.etag.as_deref()).await?;
         let header = Header::read(&there.bytes, &Limits::default()).map_err(sandbox::Error::from)?;
@@ -165,8 +167,4 @@ async fn describe(
         sha256,
         encoding: Encoding::Reencoded,
     })
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

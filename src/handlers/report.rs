@@ -9,6 +9,6 @@ pub enum Report {
     Stored(Object),
     /// An image is gone.
     Deleted(Deletion),
-    /// The bucket can be reached.
-    Healthy,
+    /// The bucket was looked at; what that found is in Redis.
+    Probed,
 }

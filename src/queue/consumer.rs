@@ -14,13 +14,14 @@ use darkroom_jobs::{Kind, redis_keys::Keys};
 use redis::{RedisError, RedisResult, aio::ConnectionManager};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
-    task::{JoinHandle, JoinSet},
+    task::{AbortHandle, JoinHandle, JoinSet},
 };
 
 use super::{
+    breaker::Breaker,
     connection,
     delivery::{Claimed, Delivery},
-    heartbeat::Heartbeat,
+    heartbeat::{Beats, Heartbeat},
     lease::{Lease, LeaseKey, Leases},
     settle::{Settled, Settlement},
     upkeep::Upkeep,
@@ -66,9 +67,29 @@ pub struct Consumer {
     commands: mpsc::UnboundedSender<Command>,
     stop: watch::Sender<bool>,
     leases: Leases,
+    breaker: Breaker,
     actor: JoinHandle<()>,
     listener: JoinHandle<()>,
     heartbeat: Heartbeat,
+}
+
+/// Tells whether a consumer lives, without keeping it alive.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    beats: Beats,
+    actor: AbortHandle,
+}
+
+impl Pulse {
+    /// Whether the heartbeat's thread goes on, with Redis or without.
+    pub fn beats(&self) -> bool {
+        self.beats.go_on()
+    }
+
+    /// Whether the actor still runs.
+    pub fn claims(&self) -> bool {
+        !self.actor.is_finished()
+    }
 }
 
 /// The jobs of one queue, as they are claimed; each holds one of the queue's slots until it has ended.
@@ -88,6 +109,7 @@ impl Consumer {
         let client = connection::client(redis)?;
         let keys = redis.namespace.clone();
         let leases = Leases::default();
+        let breaker = Breaker::new(worker.breaker_failures);
         let heartbeat =
             Heartbeat::start(client.clone(), keys.clone(), leases.clone(), worker.lease, worker.heartbeat)?;
         let (commands, inbox) = mpsc::unbounded_channel();
@@ -105,6 +127,7 @@ impl Consumer {
             upkeep: Upkeep::new(keys.clone(), worker),
             lease: worker.lease,
             leases: leases.clone(),
+            breaker: breaker.clone(),
             commands: commands.downgrade(),
             calls: JoinSet::new(),
             repeated: Arc::new(AtomicUsize::new(0)),
@@ -115,6 +138,7 @@ impl Consumer {
             commands,
             stop,
             leases,
+            breaker,
             heartbeat,
         };
         Ok((consumer, receivers))
@@ -130,6 +154,11 @@ impl Consumer {
         &self.leases
     }
 
+    /// What keeps jobs waiting while the bucket is down.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
     /// How long ago the heartbeat last succeeded.
     pub fn heartbeat_age(&self) -> Duration {
         self.heartbeat.age()
@@ -138,6 +167,11 @@ impl Consumer {
     /// Whether the actor still runs: it ends by [`flush`](Self::flush) alone.
     pub fn is_alive(&self) -> bool {
         !self.actor.is_finished()
+    }
+
+    /// The same for those who only look.
+    pub fn pulse(&self) -> Pulse {
+        Pulse { beats: self.heartbeat.beats(), actor: self.actor.abort_handle() }
     }
 
     /// Claims no more; a claim in flight is handed back when it is answered.

@@ -25,6 +25,9 @@ use super::{
 /// Leases that one call of the script renews.
 const BATCH: usize = 500;
 
+/// A round takes at most a connection, some answers and a pause: a thread that takes longer is stuck.
+const ROUND: Duration = Duration::from_secs(60);
+
 /// The thread; ends when it is dropped.
 #[derive(Debug)]
 pub struct Heartbeat {
@@ -35,9 +38,24 @@ pub struct Heartbeat {
 #[derive(Debug)]
 struct Shared {
     stop: AtomicBool,
+    every: Duration,
     started: Instant,
     /// Milliseconds from `started` to the last beat that Redis answered, or that had nothing to renew.
     last_beat_ms: AtomicU64,
+    /// Milliseconds from `started` to the last time that the thread began a round, whatever became of it.
+    last_round_ms: AtomicU64,
+}
+
+/// Looks at the thread without keeping it running.
+#[derive(Clone, Debug)]
+pub struct Beats(Arc<Shared>);
+
+impl Beats {
+    /// Whether the thread goes round. A Redis that is away does not stop it.
+    pub fn go_on(&self) -> bool {
+        let round = Duration::from_millis(self.0.last_round_ms.load(Ordering::Relaxed));
+        self.0.started.elapsed().saturating_sub(round) < self.0.every + ROUND
+    }
 }
 
 impl Heartbeat {
@@ -55,8 +73,10 @@ impl Heartbeat {
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
+            every,
             started: Instant::now(),
             last_beat_ms: AtomicU64::new(0),
+            last_round_ms: AtomicU64::new(0),
         });
         let beater = Beater { client, keys, leases, lease, connection: None };
         let thread = {
@@ -64,6 +84,11 @@ impl Heartbeat {
             thread::Builder::new().name("heartbeat".into()).spawn(move || beat(beater, every, &shared))?
         };
         Ok(Self { thread: Some(thread), shared })
+    }
+
+    /// For those who only look.
+    pub fn beats(&self) -> Beats {
+        Beats(Arc::clone(&self.shared))
     }
 
     /// How long ago the last beat succeeded.
@@ -86,6 +111,7 @@ impl Drop for Heartbeat {
 fn beat(mut beater: Beater, every: Duration, shared: &Shared) {
     let mut failures = 0;
     while !shared.stop.load(Ordering::Relaxed) {
+        shared.last_round_ms.store(milliseconds(shared.started.elapsed()), Ordering::Relaxed);
         let pause = match beater.renew_all() {
             Ok(()) => {
                 failures = 0;

@@ -1,10 +1,15 @@
 //! A look at the queues: which jobs are where, and how many. Changes nothing.
 
+use std::collections::{BTreeMap, HashSet};
+
 use darkroom_jobs::{JobId, Kind, Producer, Receipt, Status, redis_keys::Keys};
 use redis::{Pipeline, RedisError, aio::ConnectionManager};
 
 /// Most jobs of one queue that a look goes through.
 const MOST: usize = 10_000;
+
+/// Ready jobs that are looked at for the oldest: husks of cancelled jobs may stand before it.
+const HEAD: isize = 50;
 
 /// Looks at the queues of one namespace.
 #[derive(Clone, Debug)]
@@ -31,6 +36,41 @@ pub struct Counts {
     pub dead: u64,
 }
 
+/// How one queue is doing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct QueueStats {
+    /// Its jobs, by where they are.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Whether workers are kept from claiming.
+    pub paused: bool,
+    /// How long the next job has been waiting, in milliseconds; `None` when none is ready.
+    pub oldest_ready_ms: Option<u64>,
+    /// Bytes of the dead jobs.
+    pub dead_bytes: u64,
+    /// Settlements since the queue exists, by the status that they gave (`retrying` and `queued` included).
+    pub settled: BTreeMap<String, u64>,
+}
+
+/// A job that a worker has.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Running {
+    /// The job.
+    pub job_id: String,
+    /// Its queue.
+    pub kind: Kind,
+    /// How long this delivery has been running, in milliseconds.
+    pub running_ms: u64,
+    /// Deliveries begun, this one included.
+    pub deliveries: u64,
+}
+
+/// Paused or not, the hash of totals, the next ids, Redis' time.
+type Look = (bool, BTreeMap<String, i64>, Vec<Vec<u8>>, (u64, u64));
+
+/// What the hash of a ready job says of its age: since when it is due, since when it is known, its final receipt.
+type Ready = (Option<u64>, Option<u64>, Option<String>);
+
 impl Inspector {
     /// Looks through a connection that is there; receipts are read as producers read them.
     pub fn new(producer: Producer, connection: ConnectionManager, keys: Keys) -> Self {
@@ -54,6 +94,81 @@ impl Inspector {
         Ok(Counts { kind, active, scheduled, leased, done, dead })
     }
 
+    /// Says how one queue is doing.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer.
+    pub async fn stats(&self, kind: Kind) -> Result<QueueStats, RedisError> {
+        let queue = self.keys.queue(kind);
+        let counts = self.counts(kind).await?;
+        let (paused, mut settled, next, (seconds, micros)): Look = Pipeline::new()
+            .exists(queue.paused())
+            .hgetall(queue.stats())
+            .lrange(queue.active(), 0, HEAD - 1)
+            .cmd("TIME")
+            .query_async(&mut self.connection.clone())
+            .await?;
+        let count = |number: i64| u64::try_from(number).unwrap_or_default();
+        let dead_bytes = settled.remove("dead_bytes").map(count).unwrap_or_default();
+        let oldest_ready_ms = self.oldest(kind, &next, seconds * 1000 + micros / 1000).await?;
+        let settled = settled.into_iter().map(|(status, number)| (status, count(number))).collect();
+        Ok(QueueStats { counts, paused, oldest_ready_ms, dead_bytes, settled })
+    }
+
+    /// Age of the first of these that is no husk.
+    async fn oldest(&self, kind: Kind, ids: &[Vec<u8>], now: u64) -> Result<Option<u64>, RedisError> {
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let prefix = self.keys.queue(kind).meta_prefix().into_bytes();
+        let mut pipeline = Pipeline::with_capacity(ids.len());
+        for id in ids {
+            let fields = ["dr_ready_at", "dr_enqueued_at", "result"];
+            pipeline.cmd("HMGET").arg([prefix.as_slice(), id].concat()).arg(&fields);
+        }
+        let known: Vec<Ready> = pipeline.query_async(&mut self.connection.clone()).await?;
+        let waiting = known.into_iter().find(|(_, _, result)| result.is_none());
+        Ok(waiting.map(|(ready, enqueued, _)| now.saturating_sub(ready.or(enqueued).unwrap_or(now))))
+    }
+
+    /// The jobs of one queue that workers have, at most `limit`, the longest first.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer.
+    pub async fn running(&self, kind: Kind, limit: usize) -> Result<Vec<Running>, RedisError> {
+        let queue = self.keys.queue(kind);
+        let (ids, (seconds, micros)): (Vec<Vec<u8>>, (u64, u64)) = Pipeline::new()
+            .cmd("ZRANGE")
+            .arg(queue.leases())
+            .arg(0)
+            .arg(MOST - 1)
+            .cmd("TIME")
+            .query_async(&mut self.connection.clone())
+            .await?;
+        let mut pipeline = Pipeline::with_capacity(ids.len());
+        for id in &ids {
+            let meta = [queue.meta_prefix().as_bytes(), id].concat();
+            pipeline.cmd("HMGET").arg(meta).arg(&["dr_leased_at", "dr_deliveries"]);
+        }
+        let known: Vec<(Option<u64>, Option<u64>)> = match ids.len() {
+            0 => Vec::new(),
+            _ => pipeline.query_async(&mut self.connection.clone()).await?,
+        };
+        let now = seconds * 1000 + micros / 1000;
+        let rows = ids.iter().zip(known).map(|(id, (since, deliveries))| Running {
+            job_id: String::from_utf8_lossy(id).into_owned(),
+            kind,
+            running_ms: now.saturating_sub(since.unwrap_or(now)),
+            deliveries: deliveries.unwrap_or_default(),
+        });
+        let mut running: Vec<_> = rows.collect();
+        running.sort_by_key(|job| std::cmp::Reverse(job.running_ms));
+        running.truncate(limit);
+        Ok(running)
+    }
+
     /// Reads the receipts of at most `limit` jobs of one queue, newest first within each place; with a status only those
     /// that have it, among the newest 10,000 of each place.
     ///
@@ -68,8 +183,10 @@ impl Inspector {
     ) -> Result<Vec<Receipt>, RedisError> {
         let wanted = |receipt: &Receipt| status.is_none_or(|status| receipt.status == status);
         let most = if status.is_some() { MOST } else { limit.min(MOST) };
-        let mut found = Vec::new();
-        for ids in self.ids(kind, status, most).await? {
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
+        for mut ids in self.ids(kind, status, most).await? {
+            // A cancelled job may be in two places: its husk is among the ready ones.
+            ids.retain(|id| seen.insert(id.clone()));
             for some in ids.chunks(100) {
                 if found.len() >= limit {
                     break;
@@ -106,11 +223,12 @@ impl Inspector {
         for set in sets {
             pipeline.cmd("ZREVRANGE").arg(set).arg(0).arg(last - 1);
         }
-        let mut places: Vec<Vec<String>> = pipeline.query_async(&mut self.connection.clone()).await?;
+        let mut places: Vec<Vec<Vec<u8>>> = pipeline.query_async(&mut self.connection.clone()).await?;
         if waiting {
             places[0].reverse();
         }
         // An id that is not of our form cannot have a receipt.
-        Ok(places.into_iter().map(|ids| ids.iter().filter_map(|id| id.parse().ok()).collect()).collect())
+        let id = |bytes: &Vec<u8>| str::from_utf8(bytes).ok()?.parse().ok();
+        Ok(places.into_iter().map(|ids| ids.iter().filter_map(id).collect()).collect())
     }
 }

@@ -3,14 +3,19 @@
 //! Never decides what a failure means, never sees pixels, never calls a handler.
 
 pub mod boot;
+pub mod breaker;
 pub mod clock;
 pub mod connection;
 pub mod consumer;
 pub mod delivery;
+pub mod health;
 pub mod heartbeat;
 pub mod inspect;
 pub mod lease;
+pub mod operate;
+pub mod periodic;
 pub mod scripts;
 pub mod settle;
 pub mod tombstone;
 mod upkeep;
+pub mod vitals;

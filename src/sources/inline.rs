@@ -5,9 +5,9 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use darkroom_jobs::MAX_INLINE_BYTES;
-use sha2::{Digest, Sha256};
 
 use super::{Original, error::Error};
+use crate::digest;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -20,7 +20,7 @@ pub(super) fn decode(base64: &str) -> Result<Original, Error> {
         return Err(Error::InlineTooLarge);
     }
     let bytes = BASE64.decode(base64).map_err(Error::Base64Invalid)?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = digest::sha256(&bytes);
     Ok(Original { bytes: bytes.into(), declared_type: None, sha256 })
 }
 

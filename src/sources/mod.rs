@@ -8,7 +8,7 @@ mod inline;
 mod staged;
 
 use bytes::Bytes;
-use darkroom_jobs::{ObjectKey, Source};
+use darkroom_jobs::Source;
 
 use crate::storage::{Storage, error::Error as StorageError};
 use error::Error;
@@ -63,9 +63,6 @@ impl Sources {
     ///
     /// When the bucket could not be asked; an original that is gone is no error.
     pub async fn remove(&self, source: &Source) -> Result<(), StorageError> {
-        match source {
-            Source::Staged { key, .. } => self.storage.delete(&ObjectKey::staged(key)).await,
-            Source::Inline { .. } | Source::Url { .. } => Ok(()),
-        }
+        self.storage.remove_original(source).await
     }
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use darkroom_jobs::ObjectKey;
+use darkroom_jobs::{ObjectKey, Source};
 use md5::{Digest, Md5};
 
 use super::{
@@ -31,6 +31,18 @@ impl Storage {
     /// Any but [`ErrorKind::NotFound`].
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), Error> {
         self.remove_version(&self.place(key), None).await
+    }
+
+    /// Removes the original of a job that nobody will run again: a staged one; other sources leave nothing to remove.
+    ///
+    /// # Errors
+    ///
+    /// As [`delete`](Self::delete); an original that is gone is no error.
+    pub async fn remove_original(&self, source: &Source) -> Result<(), Error> {
+        match source {
+            Source::Staged { key, .. } => self.delete(&ObjectKey::staged(key)).await,
+            Source::Inline { .. } | Source::Url { .. } => Ok(()),
+        }
     }
 
     /// Removes what a listing found, each entry with its version, 1,000 at a time. Returns what stayed.

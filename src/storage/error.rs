@@ -1,6 +1,6 @@
 //! What can go wrong between us and the bucket.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use aws_sdk_s3::{
     config::http::HttpResponse,
@@ -55,17 +55,19 @@ impl fmt::Display for ErrorKind {
 
 /// A request to the bucket that failed. The message leaves the cause to `source()`.
 #[derive(Debug, thiserror::Error)]
-#[error("{kind} ({operation})")]
+#[error("{kind} ({operation}){}{}", if advice.is_some() { ": " } else { "" }, advice.unwrap_or_default())]
 pub struct Error {
     kind: ErrorKind,
     operation: &'static str,
+    /// Which setting to look at.
+    advice: Option<&'static str>,
     retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     pub(super) fn new(kind: ErrorKind, operation: &'static str) -> Self {
-        Self { kind, operation, retry_after: None, source: None }
+        Self { kind, operation, advice: None, retry_after: None, source: None }
     }
 
     pub(super) fn because(
@@ -80,9 +82,17 @@ impl Error {
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
-        let kind = kind_of(&error);
+        let (kind, advice) = (kind_of(&error), advice_of(&error));
         let retry_after = error.raw_response().and_then(retry_after);
-        Self { retry_after, ..Self::because(kind, operation, error) }
+        Self { retry_after, advice, ..Self::because(kind, operation, error) }
+    }
+
+    /// A 404 about a bucket itself: there is none of that name.
+    pub(super) fn about_a_bucket(self) -> Self {
+        match self.kind {
+            ErrorKind::NotFound => Self { kind: ErrorKind::Misconfigured, advice: Some(NO_BUCKET), ..self },
+            _ => self,
+        }
     }
 
     /// What went wrong.
@@ -110,14 +120,55 @@ impl Error {
     }
 }
 
-fn kind_of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> ErrorKind {
+const NO_BUCKET: &str = "there is no such bucket, S3_BUCKET or S3_STAGING_BUCKET is wrong";
+const CERTIFICATE: &str = "the certificate of the server at S3_ENDPOINT_URL is not trusted, S3_CA_BUNDLE names a file of those that are";
+
+/// The setting that the server's word is about.
+fn advice_of<E>(error: &SdkError<E, HttpResponse>) -> Option<&'static str>
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    if is_certificate(error) {
+        return Some(CERTIFICATE);
+    }
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    Some(match (status, word_of(error)) {
+        (_, "NoSuchBucket") => NO_BUCKET,
+        (_, "InvalidAccessKeyId") => "S3_ACCESS_KEY_ID is not known there",
+        (_, "SignatureDoesNotMatch") => "S3_SECRET_ACCESS_KEY does not go with S3_ACCESS_KEY_ID",
+        (_, "RequestTimeTooSkewed") => "the clock of this machine is wrong",
+        (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect")
+        | (Some(301 | 307), _) => "S3_REGION or S3_ENDPOINT_URL is wrong",
+        (Some(401 | 403), _) => "S3_ACCESS_KEY_ID or S3_SECRET_ACCESS_KEY is wrong, or the key lacks a right",
+        _ => return None,
+    })
+}
+
+fn word_of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &str {
+    error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default()
+}
+
+/// Whether TLS failed because of who the server is.
+fn is_certificate(error: &(dyn StdError + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
+    }
+    // `source()` of an I/O error skips the error that it wraps.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    wrapped.is_some_and(|wrapped| is_certificate(wrapped)) || error.source().is_some_and(is_certificate)
+}
+
+fn kind_of<E>(error: &SdkError<E, HttpResponse>) -> ErrorKind
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
     let status = match error {
+        _ if is_certificate(error) => return ErrorKind::Misconfigured,
         SdkError::ConstructionFailure(_) => return ErrorKind::Misconfigured,
         SdkError::DispatchFailure(failure) if failure.is_user() => return ErrorKind::Misconfigured,
         _ => error.raw_response().map(|response| response.status().as_u16()),
     };
-    let word = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
-    match (status, word) {
+    match (status, word_of(error)) {
         (_, "NoSuchBucket" | "RequestTimeTooSkewed") => ErrorKind::Misconfigured,
         (_, "SlowDown") | (Some(429), _) => ErrorKind::Throttled,
         (_, "BadDigest" | "XAmzContentSHA256Mismatch") => ErrorKind::VerifyFailed,

@@ -12,6 +12,7 @@ use super::{
     Storage,
     error::{Error, ErrorKind},
 };
+use crate::digest::hex;
 
 /// Transfers of one object that may break before we give up.
 const TRANSFERS: u32 = 3;
@@ -124,13 +125,8 @@ impl Storage {
     /// [`ErrorKind::Misconfigured`] when it does not exist.
     pub async fn head_bucket(&self) -> Result<(), Error> {
         let request = self.client.head_bucket().bucket(&self.config.s3_bucket);
-        match request.send().await.map_err(|error| Error::of("HeadBucket", error)) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(Error::because(ErrorKind::Misconfigured, "HeadBucket", error))
-            }
-            Err(error) => Err(error),
-        }
+        let answer = request.send().await;
+        answer.map(drop).map_err(|error| Error::of("HeadBucket", error).about_a_bucket())
     }
 }
 
@@ -170,13 +166,4 @@ fn length(announced: Option<i64>) -> Option<u64> {
 /// Whether encryption makes the ETag something else than an MD5 of the content.
 pub(super) fn is_opaque(sse: Option<&ServerSideEncryption>, customer: Option<&str>) -> bool {
     customer.is_some() || sse.is_some_and(|sse| *sse != ServerSideEncryption::Aes256)
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String takes any text");
-        text
-    })
 }

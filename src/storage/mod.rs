@@ -8,17 +8,19 @@ pub mod error;
 pub mod get;
 pub mod list;
 pub mod presign;
+pub mod probe;
 pub mod put;
 
 mod client;
+mod conditional;
 
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_s3::Client;
 use darkroom_jobs::ObjectKey;
-use tokio::sync::OnceCell;
 
 use crate::config;
+use conditional::Conditional;
 use error::Error;
 
 /// The objects of one bucket. Cloning is cheap and shares the connection pool.
@@ -29,7 +31,7 @@ pub struct Storage {
     client: Client,
     config: Arc<config::S3>,
     /// Whether `If-None-Match: *` is honoured, once the bucket was asked.
-    conditional: Arc<OnceCell<bool>>,
+    conditional: Arc<Conditional>,
 }
 
 /// An object's place at the server: `S3_PREFIX` is part of the name.
@@ -49,13 +51,19 @@ impl Storage {
         Ok(Self {
             client: client::connect(config).await?,
             config: Arc::new(config.clone()),
-            conditional: Arc::new(OnceCell::new()),
+            conditional: Arc::default(),
         })
     }
 
     /// Name of the bucket that keeps finished pictures.
     pub fn bucket(&self) -> &str {
         &self.config.s3_bucket
+    }
+
+    /// Where the server is: `S3_ENDPOINT_URL`, or the address of AWS in the region.
+    pub fn endpoint(&self) -> String {
+        let aws = || format!("https://s3.{}.amazonaws.com", self.config.s3_region);
+        self.config.s3_endpoint_url.clone().unwrap_or_else(aws)
     }
 
     /// Public address of an object, when `S3_PUBLIC_BASE_URL` is set.

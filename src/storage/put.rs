@@ -1,6 +1,7 @@
 //! Writing objects: once, and checked.
 
 use aws_sdk_s3::{
+    config::{Builder, RequestChecksumCalculation::WhenSupported},
     operation::put_object::PutObjectOutput,
     primitives::ByteStream,
     types::{ChecksumAlgorithm, ObjectCannedAcl, ServerSideEncryption},
@@ -8,14 +9,13 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use darkroom_jobs::{JobId, ObjectKey};
 use md5::{Digest, Md5};
-use tracing::debug;
 
 use super::{
     Place, Storage,
     error::{Error, ErrorKind},
-    get::{ObjectHead, hex, is_opaque},
+    get::{ObjectHead, is_opaque},
 };
-use crate::config::{Checksum, Switch};
+use crate::{config::Checksum, digest::hex};
 
 /// `Cache-Control` of product images.
 pub const CACHE_PUBLIC: &str = "public, max-age=31536000, immutable";
@@ -145,7 +145,7 @@ impl Storage {
         Ok(StoredObject { etag: answer.e_tag, size, already_there: false, same_bytes: true })
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         place: &Place,
         body: Bytes,
@@ -173,48 +173,21 @@ impl Storage {
             .set_content_type(attributes.content_type.clone())
             .set_cache_control(attributes.cache_control.clone())
             .set_metadata(Some(metadata.collect()))
-            .set_checksum_algorithm(checksum)
+            .set_checksum_algorithm(checksum.clone())
             .set_server_side_encryption(config.s3_sse.as_deref().map(ServerSideEncryption::from))
             .set_ssekms_key_id(config.s3_kms_key_id.clone())
             .set_acl(config.s3_acl.as_deref().map(ObjectCannedAcl::from))
             .set_if_none_match(once.then(|| "*".to_owned()))
-            .body(ByteStream::from(body));
-        request.send().await.map_err(|error| Error::of("PutObject", error))
-    }
-
-    /// Whether the bucket honours `If-None-Match: *`; asked once, and again while it could not be told.
-    async fn honours_conditions(&self) -> bool {
-        match self.config.s3_conditional_writes {
-            Switch::On => true,
-            Switch::Off => false,
-            Switch::Auto => match self.conditional.get_or_try_init(|| self.ask_for_conditions()).await {
-                Ok(honoured) => *honoured,
-                Err(error) => {
-                    debug!(%error, "conditional writes could not be probed");
-                    false
-                }
-            },
-        }
-    }
-
-    /// Writes a canary twice. The bucket itself is asked: Ceph ignores the condition where versioning is on.
-    async fn ask_for_conditions(&self) -> Result<bool, Error> {
-        let place = self.place_of(&format!("_darkroom/conditional/{}", JobId::generate()));
-        let (canary, plain) = (Bytes::from_static(b"?"), ObjectAttributes::default());
-
-        let first = self.send(&place, canary.clone(), &plain, true).await?;
-        let second = self.send(&place, canary, &plain, true).await;
-
-        self.remove_version(&place, first.version_id()).await?;
-        match second {
-            Err(error) if error.kind() == ErrorKind::Changed => Ok(true),
-            Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
-            other => {
-                let version = other.as_ref().ok().and_then(PutObjectOutput::version_id);
-                self.remove_version(&place, version).await?;
-                Ok(false)
+            .body(ByteStream::from(body))
+            .customize();
+        // `WhenRequired`, which the client is set to, leaves out even a checksum that was asked for.
+        let request = match checksum {
+            Some(_) => {
+                request.config_override(Builder::default().request_checksum_calculation(WhenSupported))
             }
-        }
+            None => request,
+        };
+        request.send().await.map_err(|error| Error::of("PutObject", error))
     }
 }
 

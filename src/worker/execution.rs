@@ -13,6 +13,7 @@ use tracing::{Instrument as _, debug, error, info, info_span, warn};
 
 use super::{
     backend::Parcel,
+    bucket_watch,
     outcome::{Failure, Outcome},
     registry::{AnyJob, Envelope, Handler},
 };
@@ -25,11 +26,13 @@ use crate::{
         step,
     },
     queue::{
+        breaker::Breaker,
         consumer::Handle,
         delivery::{ClaimedJob, Delivery, MAX_CRASHES},
         lease::Lease,
         settle::{Settled, Settlement},
     },
+    telemetry::traces,
 };
 
 /// The deliveries that are being executed, each in a task of ours. Clones share them.
@@ -38,23 +41,24 @@ pub struct Running {
     tools: Tools,
     handler: Handler,
     queue: Handle,
+    breaker: Breaker,
     tasks: Arc<Mutex<Vec<AbortHandle>>>,
     /// How many there are.
     count: watch::Sender<usize>,
 }
 
 impl Running {
-    pub fn new(tools: Tools, handler: Handler, queue: Handle) -> Self {
-        Self { tools, handler, queue, tasks: Arc::default(), count: watch::channel(0).0 }
+    pub fn new(tools: Tools, handler: Handler, queue: Handle, breaker: Breaker) -> Self {
+        Self { tools, handler, queue, breaker, tasks: Arc::default(), count: watch::channel(0).0 }
     }
 
     /// Executes a delivery in a task of its own and waits for it. Never fails: what happens to the job is settled.
     pub async fn start(&self, parcel: Parcel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(delivery) = parcel.open() else { return Ok(()) };
-        let (tools, queue, counted) = (self.tools.clone(), self.queue.clone(), Counted::new(&self.count));
-        let handler = self.handler;
+        let (tools, queue, breaker) = (self.tools.clone(), self.queue.clone(), self.breaker.clone());
+        let (handler, counted) = (self.handler, Counted::new(&self.count));
         let task = tokio::spawn(async move {
-            execute(&tools, handler, &queue, delivery).await;
+            execute(&tools, handler, &queue, &breaker, delivery).await;
             drop(counted);
         });
         {
@@ -97,18 +101,26 @@ impl Drop for Counted {
     }
 }
 
-async fn execute(tools: &Tools, handler: Handler, queue: &Handle, Delivery { lease, job }: Delivery) {
+async fn execute(
+    tools: &Tools,
+    handler: Handler,
+    queue: &Handle,
+    breaker: &Breaker,
+    Delivery { lease, job }: Delivery,
+) {
+    let decoded = judge(&job);
+    let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
     let span = info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts + 1);
+    traces::go_on(&span, envelope.traceparent.as_deref());
     async {
         step::reached(Step::Claimed, &job.id, &tools.settings).await;
         let learnt = Arc::<Mutex<Learnt>>::default();
-        let decoded = judge(&job);
-        let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
         let result = match (decoded, expired(&envelope, &job)) {
             (Err(failure), _) => Err(failure),
             (Ok(_), true) => Err(Failure::Expired),
             (Ok(decoded), false) => run(tools, handler, &lease, &job, decoded, Arc::clone(&learnt)).await,
         };
+        bucket_watch::note(breaker, &result);
         let learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let outcome = Outcome { job: &job, envelope: &envelope, learnt, settings: &tools.settings };
         let Some(settlement) = outcome.settlement(result) else {

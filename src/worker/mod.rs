@@ -6,15 +6,21 @@ use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use darkroom_jobs::Kind;
+use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::{
     config,
     handlers::context::Tools,
     queue::{
-        boot, connection,
+        boot,
+        breaker::Breaker,
+        connection,
         consumer::{Consumer, Deliveries, StartError},
+        health::HealthBoard,
+        periodic::Periodic,
         tombstone::Tombstones,
+        vitals::Vitals,
     },
     sandbox::Sandbox,
     sources::Sources,
@@ -22,10 +28,12 @@ use crate::{
 };
 
 mod backend;
+mod bucket_watch;
 mod execution;
 mod outcome;
 pub mod registry;
 mod retry;
+mod schedule;
 
 use execution::Running;
 use registry::Handler;
@@ -77,45 +85,55 @@ impl Fatal {
     }
 }
 
+/// What a worker works with, made before it begins: nothing is connected yet.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// What handlers use.
+    pub tools: Tools,
+    /// Whether the worker lives, for those who probe it.
+    pub vitals: Vitals,
+    /// What jobs do: the registry's, or a benchmark's that do nothing.
+    pub handler: Handler,
+}
+
+impl Parts {
+    /// # Errors
+    ///
+    /// Settings that cannot be used.
+    pub async fn new(settings: &Settings) -> Result<Self, Fatal> {
+        Ok(Self { tools: tools(settings).await?, vitals: Vitals::default(), handler: registry::handle })
+    }
+}
+
 /// Runs until `signal`, then gives running jobs time to finish and hands the others back. When `signal` resolves, its
 /// value is awaited too: a second signal, which hands back at once.
 ///
 /// # Errors
 ///
 /// What ends a worker by itself: see [`Fatal::exit_code`].
-pub async fn run<S, T>(settings: Settings, signal: S) -> Result<(), Fatal>
+pub async fn run<S, T>(settings: Settings, parts: Parts, signal: S) -> Result<(), Fatal>
 where
     S: Future<Output = T> + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
-    run_with(settings, registry::handle, signal).await
-}
-
-/// As [`run`], with other handlers than those of the registry: a benchmark's do nothing.
-///
-/// # Errors
-///
-/// As [`run`].
-pub async fn run_with<S, T>(settings: Settings, handler: Handler, signal: S) -> Result<(), Fatal>
-where
-    S: Future<Output = T> + Send + 'static,
-    T: Future<Output = ()> + Send + 'static,
-{
+    let Parts { tools, vitals, handler } = parts;
     boot::ready(&settings.redis).await?;
-    let tools = tools(&settings).await?;
     let slots = slots(&settings.worker);
     let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
     let consumer = Arc::new(consumer);
-    let running = Running::new(tools.clone(), handler, consumer.handle());
+    vitals.begin(consumer.pulse());
+    let running = Running::new(tools.clone(), handler, consumer.handle(), consumer.breaker().clone());
+    let beside = look_after_the_bucket(&settings, &tools, consumer.breaker())?;
     let monitor = monitor(slots, deliveries, &running);
 
     let verdict = tokio::select! {
-        verdict = until_told(monitor, signal, &consumer, &running, settings.worker.shutdown) => verdict,
+        verdict = until_told(monitor, signal, &consumer, &running, &vitals, settings.worker.shutdown) => verdict,
         () = watch_decoders(&tools.sandbox) => {
             error!("a decoder did not come back; ending so that a supervisor starts anew");
             Err(Fatal::Stuck)
         }
     };
+    drop(beside);
     consumer.stop();
     running.abort();
     hand_back(consumer, running).await;
@@ -156,6 +174,7 @@ async fn until_told<S, T>(
     signal: S,
     consumer: &Arc<Consumer>,
     running: &Running,
+    vitals: &Vitals,
     patience: Duration,
 ) -> Result<(), Fatal>
 where
@@ -163,9 +182,10 @@ where
     T: Future<Output = ()> + Send + 'static,
 {
     let (told, mut second) = tokio::sync::oneshot::channel();
-    let stopping = Arc::clone(consumer);
+    let (stopping, vitals) = (Arc::clone(consumer), vitals.clone());
     let signal = async move {
         let second = signal.await;
+        vitals.stop();
         stopping.stop();
         info!(leases = stopping.leases().len(), "stopping");
         // Nobody listens when a decoder is stuck: the process ends anyway.
@@ -186,15 +206,33 @@ where
     Ok(())
 }
 
+/// What goes on beside the jobs, until it is dropped: the periodic look at the bucket, and the breaker's own.
+fn look_after_the_bucket(
+    settings: &Settings,
+    tools: &Tools,
+    breaker: &Breaker,
+) -> Result<JoinSet<()>, redis::RedisError> {
+    let redis = connection::managed(&connection::client(&settings.redis)?)?;
+    let (namespace, worker) = (settings.redis.namespace.clone(), &settings.worker);
+    let periodic = Periodic::new(redis, namespace, worker.health_interval);
+    let (breaker, storage, board) = (breaker.clone(), tools.storage.clone(), tools.health.clone());
+    let mut beside = JoinSet::new();
+    beside.spawn(schedule::run(periodic, worker.health_interval));
+    beside.spawn(bucket_watch::watch(breaker, storage, board, worker.breaker_probe));
+    Ok(beside)
+}
+
 async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
     let storage = Storage::new(&settings.s3).await?;
     let redis = connection::managed(&connection::client(&settings.redis)?)?;
-    let tombstones = Tombstones::new(redis, settings.redis.namespace.clone(), settings.worker.tombstone);
+    let namespace = settings.redis.namespace.clone();
+    let tombstones = Tombstones::new(redis.clone(), namespace.clone(), settings.worker.tombstone);
     Ok(Tools {
         sources: Sources::new(storage.clone()),
         sandbox: Sandbox::new(&settings.imaging),
         storage,
         tombstones,
+        health: HealthBoard::new(redis, namespace),
         settings: Arc::new(settings.worker.clone()),
     })
 }

@@ -90,7 +90,7 @@ impl Outcome<'_> {
                     note: SECOND_PASS.into(),
                 });
             }
-            Report::Healthy => {}
+            Report::Probed => {}
         }
         Settlement::Done { receipt: Box::new(receipt), announced: !second_pass, follower }
     }

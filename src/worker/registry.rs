@@ -37,6 +37,8 @@ pub struct Envelope {
     pub expires_at: Option<Timestamp>,
     /// What goes back in the receipt.
     pub context: Option<Value>,
+    /// W3C trace context of the producer, which the job continues.
+    pub traceparent: Option<String>,
 }
 
 /// The handlers of this release.
@@ -85,6 +87,7 @@ impl Envelope {
             source: payload.job.source().cloned(),
             expires_at: payload.expires_at,
             context: payload.context.clone(),
+            traceparent: payload.traceparent.clone(),
         }
     }
 }

@@ -7,17 +7,18 @@ use std::{
 };
 
 /// A room, and the rooms that it may name. Every arrow points to an earlier row, so there is no cycle.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
+    ("digest", &[]),
     ("imaging", &[]),
     ("config", &["imaging"]),
     ("telemetry", &["config"]),
-    ("storage", &["config"]),
+    ("storage", &["config", "digest"]),
     ("queue", &["config"]),
-    ("sandbox", &["config", "imaging"]),
-    ("sources", &["config", "storage", "queue"]),
+    ("sandbox", &["config", "digest", "imaging"]),
+    ("sources", &["config", "digest", "storage", "queue"]),
     ("handlers", &["config", "imaging", "queue", "sandbox", "sources", "storage"]),
     ("worker", EARLIER),
-    ("http", &["config", "queue", "storage", "telemetry"]),
+    ("http", &["config", "digest", "queue", "storage", "telemetry"]),
     ("dev", EARLIER),
     ("cli", EARLIER),
     ("main", EARLIER),

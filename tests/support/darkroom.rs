@@ -9,9 +9,12 @@ use clap::Parser;
 use darkroom::{
     config,
     dev::{pictures, services::Services},
+    queue::{connection, inspect::Inspector, operate::Operator},
     storage::{Storage, list::Prefix, put::ObjectAttributes},
 };
-use darkroom_jobs::{ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload};
+use darkroom_jobs::{
+    ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload, redis_keys::Keys,
+};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -66,6 +69,7 @@ impl TestDarkroom {
             .arg("worker")
             .envs(self.services.environment())
             .envs([
+                ("DARKROOM_HTTP_ADDR", ""),
                 ("DARKROOM_LEASE_MS", "2000"),
                 ("DARKROOM_HEARTBEAT_MS", "400"),
                 ("DARKROOM_REAP_MS", "500"),
@@ -91,6 +95,13 @@ impl TestDarkroom {
         self.services.redis.restart().await.expect("redis starts again");
         let client = redis::Client::open(self.services.redis.url()).expect("a url");
         self.redis = client.get_multiplexed_async_connection().await.expect("redis answers");
+    }
+
+    /// A call of darkroom that finds these servers, in an environment with nothing else.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = super::command::bare(args);
+        command.envs(self.services.environment());
+        command
     }
 
     /// Stages a picture for a user and enqueues it.
@@ -155,6 +166,24 @@ impl TestDarkroom {
             assert!(Instant::now() < deadline, "the bucket holds {objects:?}, not {keys:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// What a person does to jobs.
+    pub fn operator(&self) -> Operator {
+        let (connection, keys) = self.connection();
+        Operator::new(self.producer.clone(), connection, keys)
+    }
+
+    /// A look at the queues.
+    pub fn inspector(&self) -> Inspector {
+        let (connection, keys) = self.connection();
+        Inspector::new(self.producer.clone(), connection, keys)
+    }
+
+    fn connection(&self) -> (redis::aio::ConnectionManager, Keys) {
+        let settings = self.services.settings::<config::Redis>().expect("the services' settings are right");
+        let client = connection::client(&settings).expect("a url");
+        (connection::managed(&client).expect("a url"), settings.namespace)
     }
 
     /// Pushes a payload as anybody could who has `redis-cli`.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::{
     handlers::report::Report,
     worker::{
-        self, Settings,
+        self, Parts, Settings,
         registry::{AnyJob, Handling},
     },
 };
@@ -44,7 +44,8 @@ pub async fn work(
         let _ = stop.await;
         std::future::pending::<()>()
     };
-    worker::run_with(settings, handle, signal).await.context("the worker died")
+    let parts = Parts { handler: handle, ..Parts::new(&settings).await? };
+    worker::run(settings, parts, signal).await.context("the worker died")
 }
 
 /// Settings with their defaults; the environment is not looked at.
@@ -61,7 +62,7 @@ fn handle(job: AnyJob, ctx: crate::handlers::context::Context) -> Handling {
             AnyJob::Upload(payload) => payload.job.object_key(),
             _ => None,
         };
-        Ok(key.map_or(Report::Healthy, |key| {
+        Ok(key.map_or(Report::Probed, |key| {
             Report::Stored(Object {
                 key,
                 bucket: ctx.storage.bucket().into(),

@@ -36,6 +36,7 @@ impl Worker {
             .arg("worker")
             .envs(services.environment())
             .env("DARKROOM_RETRY_BASE_MS", "1000")
+            .env("DARKROOM_HTTP_ADDR", "")
             .env("DARKROOM_LOG", "info")
             .env("DARKROOM_LOG_FORMAT", "json")
             .stdin(Stdio::null())

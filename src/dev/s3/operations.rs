@@ -12,6 +12,7 @@ use s3s::{
 };
 
 use super::store::{Condition, Facts, NotStored, Store};
+use crate::digest::hex;
 
 /// Largest object.
 const MAX_BYTES: usize = 64 << 20;
@@ -74,6 +75,7 @@ impl S3 for Operations {
             |refused| match refused {
                 NotStored::NoBucket => s3_error!(NoSuchBucket),
                 NotStored::ConditionFailed => s3_error!(PreconditionFailed),
+                NotStored::KeyRefused => s3_error!(InvalidArgument, "not a key that every store could keep"),
                 NotStored::Io(error) => s3_error!(error, InternalError),
             },
         )?;
@@ -254,5 +256,5 @@ fn check_digests(input: &PutObjectInput, content: &Bytes) -> S3Result<String> {
     if input.content_length.is_some_and(|length| length != content.len() as i64) {
         return Err(s3_error!(IncompleteBody));
     }
-    Ok(md5.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&md5))
 }

@@ -1,5 +1,5 @@
 //! Objects in files. A file is one line of JSON and then the content, and comes into being by a rename: a reader sees
-//! one object whole, never parts of two. Its name is a hash of the key, so any key will do.
+//! one object whole, never parts of two. Its name is a hash of the key, so its length does not matter.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,13 +11,14 @@ use std::{
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tokio::{
     fs,
     io::{AsyncBufReadExt, BufReader},
     sync::RwLock,
 };
 use ulid::Ulid;
+
+use crate::digest;
 
 const UNFINISHED: &str = "unfinished-";
 
@@ -47,6 +48,8 @@ pub(super) enum Condition {
 pub(super) enum NotStored {
     NoBucket,
     ConditionFailed,
+    /// The key is no path, or another object is where it would have a folder.
+    KeyRefused,
     Io(io::Error),
 }
 
@@ -97,8 +100,12 @@ impl Store {
         content: &[u8],
         condition: &Condition,
     ) -> Result<(), NotStored> {
-        if !self.buckets.read().await.contains_key(bucket) {
-            return Err(NotStored::NoBucket);
+        match self.buckets.read().await.get(bucket) {
+            None => return Err(NotStored::NoBucket),
+            Some(objects) if !is_path(&facts.key) || is_in_the_way(objects, &facts.key) => {
+                return Err(NotStored::KeyRefused);
+            }
+            Some(_) => {}
         }
         let mut file = serde_json::to_vec(&facts).map_err(io::Error::from)?;
         file.push(b'\n');
@@ -108,6 +115,10 @@ impl Store {
 
         let mut buckets = self.buckets.write().await;
         let objects = buckets.get_mut(bucket).ok_or(NotStored::NoBucket)?;
+        if is_in_the_way(objects, &facts.key) {
+            fs::remove_file(&unfinished).await?;
+            return Err(NotStored::KeyRefused);
+        }
         let there = objects.get(&facts.key);
         let granted = match condition {
             Condition::Always => true,
@@ -149,9 +160,20 @@ impl Store {
     }
 
     fn file(&self, bucket: &str, key: &str) -> PathBuf {
-        let name: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
-        self.root.join(bucket).join(name)
+        self.root.join(bucket).join(digest::sha256(key.as_bytes()))
     }
+}
+
+/// Whether every store could keep the key: on many, a key is the path of a file.
+fn is_path(key: &str) -> bool {
+    !key.starts_with('/') && !key.contains("//") && !key.split('/').any(|part| matches!(part, "." | ".."))
+}
+
+/// Whether an object is where this key needs a folder, or the other way round.
+fn is_in_the_way(objects: &Bucket, key: &str) -> bool {
+    let below = format!("{key}/");
+    let has_below = objects.range(below.clone()..).next().is_some_and(|(other, _)| other.starts_with(&below));
+    has_below || key.match_indices('/').any(|(at, _)| objects.contains_key(&key[..at]))
 }
 
 async fn read_bucket(folder: &Path) -> io::Result<Bucket> {

@@ -1,15 +1,18 @@
 //! What a file announces, read by small parsers of our own that allocate nothing for a claim.
 
 mod bmp;
+pub mod colors;
 mod exif;
 mod gif;
 mod jpeg;
 mod png;
 mod reader;
-mod tiff;
+pub(super) mod tiff;
 mod webp;
 
 use darkroom_jobs::{Warning, WarningCode};
+
+use colors::{Colors, PngColors};
 
 use super::{
     Limits, Preset,
@@ -37,10 +40,12 @@ pub struct Header {
     pub orientation: Orientation,
     /// Whether the file tells where it was taken.
     pub had_gps: bool,
-    /// Color profile.
-    pub icc: Option<Vec<u8>>,
+    /// What its numbers mean.
+    pub colors: Colors,
     /// Whether a JPEG is decoded only after its last byte, and needs room for all coefficients.
     pub progressive: bool,
+    /// Whether a JPEG must be written anew before its decoder can read it.
+    pub rewritten: bool,
     /// Whether colors were multiplied by alpha.
     pub premultiplied: bool,
     /// Whether the end of the file was there.
@@ -60,10 +65,12 @@ struct Found {
     animated: bool,
     scans: u32,
     progressive: bool,
+    rewritten: bool,
     premultiplied: bool,
     complete: bool,
     jpeg_quality: Option<u8>,
     icc: Profile,
+    png_colors: PngColors,
     exif: Option<exif::Exif>,
     xmp_gps: bool,
     metadata: Metadata,
@@ -101,10 +108,12 @@ impl Found {
             animated: false,
             scans: 1,
             progressive: false,
+            rewritten: false,
             premultiplied: false,
             complete: true,
             jpeg_quality: None,
             icc: Profile::None,
+            png_colors: PngColors::default(),
             exif: None,
             xmp_gps: false,
             metadata: Metadata::default(),
@@ -159,12 +168,13 @@ impl Header {
         if found.animated {
             warnings.push(warning(WarningCode::AnimationDropped, "only the first frame was kept"));
         }
-        let icc = match found.icc {
-            Profile::Bytes(bytes) if bytes.len() as u64 <= limits.max_icc_bytes => Some(bytes),
-            Profile::None => None,
-            Profile::Bytes(_) | Profile::Broken => {
+        let colors = match (found.png_colors.before_profile(), found.icc) {
+            (Some(colors), _) => colors,
+            (None, Profile::Bytes(bytes)) if bytes.len() as u64 <= limits.max_icc_bytes => Colors::Icc(bytes),
+            (None, Profile::None) => found.png_colors.after_profile(),
+            (None, Profile::Bytes(_) | Profile::Broken) => {
                 warnings.push(super::color::icc_invalid());
-                None
+                Colors::Srgb
             }
         };
         Self {
@@ -174,8 +184,9 @@ impl Header {
             frames: found.frames,
             orientation: exif.orientation.unwrap_or(Orientation::UPRIGHT),
             had_gps: exif.had_gps || found.xmp_gps,
-            icc,
+            colors,
             progressive: found.progressive,
+            rewritten: found.rewritten,
             premultiplied: found.premultiplied,
             complete: found.complete,
             jpeg_quality: found.jpeg_quality,

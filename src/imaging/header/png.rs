@@ -42,7 +42,7 @@ fn take(found: &mut Found, name: &[u8], content: &[u8], limits: &Limits) -> Resu
             found.frames = big(content).u32(0).unwrap_or(1).max(1);
             found.animated = found.frames > 1;
         }
-        _ => {}
+        _ => found.png_colors.take(name, content),
     }
     if !matches!(name, b"IHDR" | b"PLTE" | b"IDAT" | b"fdAT" | b"fcTL") {
         found.metadata.add(content.len(), limits)?;

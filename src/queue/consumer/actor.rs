@@ -19,6 +19,7 @@ pub(super) struct Actor {
     pub upkeep: Upkeep,
     pub lease: Duration,
     pub leases: Leases,
+    pub breaker: Breaker,
     /// Given to leases, so that they find back.
     pub commands: mpsc::WeakUnboundedSender<Command>,
     pub calls: JoinSet<Answer>,
@@ -116,7 +117,7 @@ impl Actor {
         }
         for (&kind, queue) in &mut self.queues {
             let free = queue.slots.available_permits().min(CLAIM_BATCH);
-            if !queue.ready || queue.claiming || free == 0 {
+            if !queue.ready || queue.claiming || free == 0 || self.breaker.pauses(kind) {
                 continue;
             }
             queue.claiming = true;

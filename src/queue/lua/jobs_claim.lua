@@ -39,6 +39,8 @@ redis.call('LPOP', active, #ids)
 
 for i, id in ipairs(ids) do
     local husk = redis.call('ZSCORE', done, id) or redis.call('ZSCORE', dead, id) or redis.call('ZSCORE', leases, id)
+    -- A cancelled job may be forgotten before its husk is met.
+    husk = husk or (redis.call('HEXISTS', data, id) == 0 and redis.call('EXISTS', meta_prefix .. id) == 0)
     if not husk then
         local meta, token = meta_prefix .. id, ARGV[3 + i]
         if redis.call('TYPE', meta).ok ~= 'hash' then

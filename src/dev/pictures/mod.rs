@@ -1,10 +1,13 @@
 //! Pictures rendered by code, each named for what it proves.
 
+mod colors;
+
 use std::io::Cursor;
 
+use colors::Chunk;
 use image::{DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage, codecs::gif::GifEncoder};
-use jpeg_encoder::{ColorType, Encoder};
 use moxcms::ColorProfile;
+use mozjpeg_rs::{Encoder, Preset};
 
 const WIDTH: u32 = 240;
 const HEIGHT: u32 = 160;
@@ -25,6 +28,9 @@ const PICTURES: &[(&str, Render)] = &[
     ("gps.jpg", || jpeg(1, None, true)),
     ("display-p3.jpg", || jpeg(1, Some(ColorProfile::new_display_p3()), false)),
     ("adobe-rgb.jpg", || jpeg(1, Some(ColorProfile::new_adobe_rgb()), false)),
+    ("grey-gamma.jpg", grey_of_gamma),
+    ("many-scans.jpg", || many_scans(None, 80)),
+    ("big-scans.jpg", || many_scans(Some((12_000, 8_300)), 20)),
     ("trailing-zip.jpg", || [jpeg(1, None, false), b"PK\x03\x04 a secret".to_vec()].concat()),
     ("truncated.jpg", || truncated(jpeg(1, None, false))),
     ("alpha.png", || written(scene_with_alpha().into(), ImageFormat::Png)),
@@ -32,6 +38,17 @@ const PICTURES: &[(&str, Render)] = &[
     ("16-bit.png", || written(DynamicImage::from(scene()).into_rgb16().into(), ImageFormat::Png)),
     ("16-bit.tiff", || written(DynamicImage::from(scene()).into_rgb16().into(), ImageFormat::Tiff)),
     ("grey.png", || written(DynamicImage::from(scene()).into_luma8().into(), ImageFormat::Png)),
+    ("linear.png", || colors::linear(&scene())),
+    ("srgb-over-gamma.png", || colors::tagged(&scene(), &[Chunk::Srgb, Chunk::Gamma(100_000)])),
+    ("chromaticities.png", || colors::tagged(&scene(), &[Chunk::Gamma(45_455), colors::P3])),
+    ("profile-over-srgb.png", || colors::tagged(&scene(), &[colors::p3_profile(), Chunk::Srgb])),
+    ("code-points.png", || colors::tagged(&scene(), &[Chunk::CodePoints([12, 13, 0, 1])])),
+    ("code-points-over-profile.png", || {
+        colors::tagged(&scene(), &[Chunk::CodePoints([1, 13, 0, 1]), colors::p3_profile()])
+    }),
+    ("profile-bomb.png", || colors::tagged(&scene(), &[colors::bomb()])),
+    ("pq.png", || colors::pq(&scene())),
+    ("hlg.png", || colors::hlg(&scene())),
     ("plain.webp", || written(scene().into(), ImageFormat::WebP)),
     ("plain.bmp", || written(scene().into(), ImageFormat::Bmp)),
     ("animated.gif", animated),
@@ -105,16 +122,36 @@ fn jpeg(orientation: u16, profile: Option<ColorProfile>, gps: bool) -> Vec<u8> {
 }
 
 fn encoded(picture: &RgbImage, orientation: u16, profile: Option<ColorProfile>, gps: bool) -> Vec<u8> {
-    const WHY: &str = "small segments and sides";
-    let side = |px: u32| u16::try_from(px).expect(WHY);
-    let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, 92);
-    encoder.add_exif_metadata(&exif(orientation, gps)).expect(WHY);
+    let mut encoder = Encoder::new(Preset::BaselineFastest).quality(92).exif_data(exif(orientation, gps));
     if let Some(profile) = profile {
-        encoder.add_icc_profile(&profile.encode().expect("a built-in profile")).expect(WHY);
+        encoder = encoder.icc_profile(profile.encode().expect("a built-in profile"));
     }
-    let (width, height) = (side(picture.width()), side(picture.height()));
-    encoder.encode(picture, width, height, ColorType::Rgb).expect(WHY);
+    encoder.encode_rgb(picture, picture.width(), picture.height()).expect("sides that fit")
+}
+
+/// A slope of grey whose light is its samples to the power of 1.8, and a profile that says so.
+fn grey_of_gamma() -> Vec<u8> {
+    let grey = image::GrayImage::from_fn(WIDTH, HEIGHT, |x, _| image::Luma([(x * 255 / (WIDTH - 1)) as u8]));
+    let profile = ColorProfile::new_gray_with_gamma(1.8).encode().expect("a built-in profile");
+    let encoder = Encoder::new(Preset::BaselineFastest).quality(92).icc_profile(profile);
+    encoder.encode_gray(&grey, WIDTH, HEIGHT).expect("sides that fit")
+}
+
+/// A progressive JPEG whose last scan comes again until there are so many, and which perhaps claims other sides.
+fn many_scans(sides: Option<(u16, u16)>, scans: usize) -> Vec<u8> {
+    const SCAN: [u8; 2] = [0xff, 0xda];
+    const FRAME: [u8; 2] = [0xff, 0xc2];
+    let encoder = Encoder::new(Preset::BaselineFastest).quality(92).progressive(true);
+    let mut bytes = encoder.encode_rgb(&scene(), WIDTH, HEIGHT).expect("sides that fit");
+    let starts = |bytes: &[u8], marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
+    let last = starts(&bytes, SCAN).expect("a jpeg has a scan");
+    let (before, end) = bytes.split_at(last);
+    let end = end[..end.len() - 2].repeat(scans);
+    bytes = [before, &end, b"\xff\xd9"].concat();
+    if let (Some((width, height)), Some(frame)) = (sides, starts(&bytes, FRAME)) {
+        bytes[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+        bytes[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+    }
     bytes
 }
 

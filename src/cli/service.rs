@@ -1,0 +1,68 @@
+//! A worker with the HTTP service beside it, as `worker` and `dev` run it.
+
+use std::net::SocketAddr;
+
+use prometheus_client::registry::Registry;
+
+use crate::{
+    config::{
+        self,
+        check::{Problem, Problems},
+    },
+    http,
+    worker::{self, Fatal, Settings},
+};
+
+/// Both, before they begin: the port is taken, nothing is connected.
+pub struct Service {
+    settings: Settings,
+    parts: worker::Parts,
+    server: Option<http::Server>,
+}
+
+impl Service {
+    /// # Errors
+    ///
+    /// Settings that cannot be used, a port that is taken among them.
+    pub async fn prepare(settings: Settings, http: &config::Http) -> anyhow::Result<Self> {
+        let parts = worker::Parts::new(&settings).await?;
+        let (storage, vitals) = (parts.tools.storage.clone(), parts.vitals.clone());
+        let registry = Registry::default();
+        let server =
+            http::Server::bind(http, &settings.redis, http::Parts { storage, vitals, registry }).await;
+        let server = server.map_err(|error| Problems(vec![named(&error)]))?;
+        Ok(Self { settings, parts, server })
+    }
+
+    /// Where the HTTP service listens.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(http::Server::addr)
+    }
+
+    /// Runs both until `signal`; the HTTP service answers until the worker has ended.
+    ///
+    /// # Errors
+    ///
+    /// What ends a worker by itself.
+    pub async fn run<S, T>(self, signal: S) -> Result<(), Fatal>
+    where
+        S: Future<Output = T> + Send + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let serving = self.server.map(http::Server::start);
+        let ended = worker::run(self.settings, self.parts, signal).await;
+        if let Some(serving) = serving {
+            serving.stop().await;
+        }
+        ended
+    }
+}
+
+fn named(error: &http::BindError) -> Problem {
+    let variable = match error {
+        http::BindError::Address(..) => "DARKROOM_HTTP_ADDR",
+        http::BindError::Redis(_) => "DARKROOM_REDIS_URL",
+        http::BindError::Producer(_) => "DARKROOM_NAMESPACE",
+    };
+    Problem { variable: variable.to_owned(), message: error.to_string() }
+}

@@ -1,0 +1,142 @@
+//! The probe: what it says of buckets that work, that are odd, and that are away.
+
+use std::time::{Duration, Instant};
+
+use darkroom::storage::{
+    list::Prefix,
+    probe::{FindingCode, Health, HealthStatus, Versioning},
+};
+use darkroom_jobs::ErrorCode;
+
+use crate::support::{
+    bucket::{TestBucket, settings, storage},
+    faults::{Fault, FaultyServer},
+};
+
+/// The answer to everything.
+const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
+
+fn code(health: &Health) -> Option<ErrorCode> {
+    health.error.as_ref().map(|error| error.code)
+}
+
+#[tokio::test]
+async fn a_bucket_that_works_is_ok_with_latencies_and_keeps_no_canary() {
+    let bucket = TestBucket::start().await;
+
+    let health = bucket.storage.probe().await;
+
+    assert_eq!(
+        (health.status, health.findings.len(), code(&health)),
+        (HealthStatus::Ok, 0, None),
+        "{health:?}"
+    );
+    let latency = health.latency_ms;
+    assert!(
+        [latency.head, latency.put, latency.get, latency.delete].iter().all(Option::is_some),
+        "{latency:?}"
+    );
+    assert_eq!((health.learnt.conditional_writes, health.learnt.staging_public), (Some(true), Some(false)));
+    assert_eq!((health.learnt.versioning, health.learnt.staging_lifecycle), (Versioning::Unknown, None));
+    assert!(health.learnt.clock_skew_ms.is_some_and(|ms| ms.abs() < 5_000), "{health:?}");
+    assert_eq!(health.last_success, Some(health.checked_at));
+    let left = bucket.storage.list(&Prefix::everything(), None).await.expect("the server answers").entries;
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn the_report_is_written_as_the_contract_shows_it_and_without_credentials() {
+    let bucket = TestBucket::with(&["--s3-secret-access-key=wrong-but-secret"]).await;
+
+    let health = serde_json::to_value(bucket.storage.probe().await).expect("it is plain JSON");
+
+    assert_eq!((&health["status"], &health["bucket"]), (&"down".into(), &"pictures".into()));
+    assert_eq!(health["endpoint"], bucket.server.endpoint_url);
+    assert_eq!(health["error"]["code"], "storage_denied");
+    for field in [
+        "checked_at",
+        "age_ms",
+        "latency_ms",
+        "consecutive_failures",
+        "findings",
+        "last_success",
+        "last_hour",
+    ] {
+        assert!(health.get(field).is_some(), "{field} is missing: {health}");
+    }
+    let text = health.to_string();
+    assert!(!text.contains("wrong-but-secret") && !text.contains("darkroom-secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_paused_server_is_down_and_ok_again_when_it_resumes() {
+    let bucket = TestBucket::start().await;
+
+    bucket.server.pause();
+    let paused = bucket.storage.probe().await;
+    bucket.server.resume();
+    let resumed = bucket.storage.probe().await;
+
+    assert_eq!((paused.status, code(&paused)), (HealthStatus::Down, Some(ErrorCode::StorageUnavailable)));
+    assert_eq!((paused.consecutive_failures, paused.last_success), (1, None));
+    assert_eq!(resumed.status, HealthStatus::Ok, "{resumed:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_down_within_3_s() {
+    let server = FaultyServer::answering(&[""]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+    let begun = Instant::now();
+
+    let health = storage.probe().await;
+
+    assert!(begun.elapsed() < Duration::from_secs(3), "took {:?}", begun.elapsed());
+    assert_eq!((health.status, code(&health)), (HealthStatus::Down, Some(ErrorCode::StorageUnavailable)));
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_down_within_3_s_and_what_was_measured_is_told() {
+    let faults = vec![Fault::Answer(HELLO.into()), Fault::Never];
+    let server = FaultyServer::playing(faults).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+    let begun = Instant::now();
+
+    let health = storage.probe().await;
+
+    assert!(begun.elapsed() < Duration::from_secs(3), "took {:?}", begun.elapsed());
+    assert_eq!((health.status, code(&health)), (HealthStatus::Down, Some(ErrorCode::StorageUnavailable)));
+    assert!(health.latency_ms.head.is_some() && health.latency_ms.put.is_none(), "{health:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_gives_back_something_else_is_down_and_the_canary_goes_all_the_same() {
+    let server = FaultyServer::answering(&[HELLO]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let health = storage.probe().await;
+
+    assert_eq!((health.status, code(&health)), (HealthStatus::Down, Some(ErrorCode::StorageVerifyFailed)));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let is_removal = |line: &str| line.starts_with("DELETE /pictures/_darkroom/health/");
+    while !server.seen().iter().any(|request| is_removal(&request.line)) {
+        assert!(Instant::now() < deadline, "the canary stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_found_even_where_requests_are_refused_for_it() {
+    let body = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+    let refused = format!(
+        "HTTP/1.1 403 Forbidden\r\ndate: Wed, 21 Oct 2015 07:28:00 GMT\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let server = FaultyServer::answering(&[&refused]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let health = storage.probe().await;
+
+    let findings: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!((health.status, findings), (HealthStatus::Down, vec![FindingCode::ClockSkew]));
+}
