@@ -33,6 +33,7 @@ mod producers;
 mod redis_outages;
 mod scripts;
 mod scripts_model;
+mod scripts_operate;
 mod scripts_tick;
 mod settings;
 mod sources;
