@@ -239,3 +239,39 @@ async fn dead_jobs_are_forgotten_by_age_number_and_bytes_and_the_bytes_are_count
     assert_eq!((by_age, by_number), ((4, 4 * each), (3, 3 * each)));
     assert_eq!((by_bytes.0.len(), by_bytes.0[0].0.as_str(), by_bytes.1), (1, "e", each));
 }
+
+#[tokio::test]
+async fn what_is_forgotten_is_forgotten_in_bounded_batches_that_ask_to_be_called_again() {
+    let mut scripts = started().await;
+    for job in 0..25 {
+        let (job, says) = (format!("j{job}"), Settling { outcome: "dead", ..DONE });
+        let token = scripts.leased(&job).await;
+        scripts.settle(&job, &token, &says).await.unwrap();
+        scripts.score(scripts.queue.done(), &format!("d{job}"), 1.0).await;
+    }
+
+    let says = Tick { batch: 10, done_max: 0, dead_bytes: 0, done_s: 2_000_000_000, ..TICK };
+    let mut left = Vec::new();
+    for _ in 0..3 {
+        let again = scripts.tick(says).await.1;
+        let sets = [scripts.queue.done(), scripts.queue.dead()];
+        let mut sizes = [0, 0];
+        for (size, set) in sizes.iter_mut().zip(sets) {
+            *size = scripts.zset(set).await.len();
+        }
+        left.push((sizes, again));
+    }
+
+    assert_eq!(left, [([15, 15], true), ([5, 5], true), ([0, 0], false)]);
+}
+
+#[tokio::test]
+async fn bytes_that_belong_to_no_dead_job_are_forgotten_and_hold_nothing_up() {
+    let mut scripts = started().await;
+    let () = scripts.redis.hset(scripts.queue.stats(), "dead_bytes", 1_000).await.unwrap();
+
+    let again = scripts.tick(Tick { dead_bytes: 10, ..TICK }).await.1;
+
+    let bytes: i64 = scripts.redis.hget(scripts.queue.stats(), "dead_bytes").await.unwrap();
+    assert_eq!((again, bytes), (false, 0));
+}
