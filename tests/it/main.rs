@@ -28,6 +28,7 @@ mod probe;
 mod producers;
 mod redis_outages;
 mod scripts;
+mod scripts_operate;
 mod scripts_tick;
 mod settings;
 mod sources;
