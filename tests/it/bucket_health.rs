@@ -9,7 +9,7 @@ use darkroom::{
     queue::{health::HealthBoard, periodic::Periodic},
     storage::probe::{HealthStatus, record::Record},
 };
-use darkroom_jobs::{JobId, Kind, Status, redis_keys::Keys};
+use darkroom_jobs::{Event, JobId, Kind, Status, Timestamp, redis_keys::Keys};
 use redis::AsyncCommands as _;
 use tokio::task::JoinSet;
 
@@ -115,6 +115,41 @@ async fn no_job_is_enqueued_while_one_waits_or_is_leased() {
 }
 
 #[tokio::test]
+async fn a_job_that_a_stranger_scheduled_for_later_stops_no_slot_and_one_that_is_due_does() {
+    let darkroom = TestDarkroom::start().await;
+    let (queue, period) = (keys().queue(Kind::BucketHealth), Duration::from_millis(1));
+    let mut redis = connection(&darkroom).await;
+
+    let () = redis.zadd(queue.scheduled(), "due", 1_u64).await.expect("redis answers");
+    let due = ticks(&darkroom, 1, period).await;
+    let () = redis.zadd(queue.scheduled(), "due", 9_000_000_000_u64).await.expect("redis answers");
+    let later = ticks(&darkroom, 1, period).await;
+
+    assert_eq!((due, later), (0, 1));
+}
+
+#[tokio::test]
+async fn a_slot_in_the_future_is_of_a_clock_that_was_put_back() {
+    let darkroom = TestDarkroom::start().await;
+    let mut redis = connection(&darkroom).await;
+    let slot = keys().queue(Kind::BucketHealth).slot();
+    let () = redis.set(slot, 9_000_000_000_000_u64).await.expect("redis answers");
+
+    assert_eq!(ticks(&darkroom, 1, Duration::from_secs(60)).await, 1);
+}
+
+#[tokio::test]
+async fn a_report_that_another_release_wrote_is_ignored() {
+    let darkroom = TestDarkroom::start().await;
+    let mut redis = connection(&darkroom).await;
+    let () = redis.hset(keys().health(), "record", r#"{"shape":"unknown"}"#).await.expect("redis answers");
+
+    let seen = HealthBoard::new(redis, keys()).read::<Record>().await.expect("redis answers");
+
+    assert_eq!(seen.record, None);
+}
+
+#[tokio::test]
 async fn a_longer_period_goes_on_where_a_shorter_one_was() {
     let darkroom = TestDarkroom::start().await;
     let queue = keys().queue(Kind::BucketHealth);
@@ -141,11 +176,19 @@ async fn workers_look_once_a_slot_and_a_change_is_announced() {
 
     until("a good report", async || status(HealthStatus::Ok).await).await;
     darkroom.services.s3.pause();
-    until("a bad report", async || status(HealthStatus::Down).await).await;
+    until("two bad reports in a row", async || {
+        let seen = board.read::<Record>().await.expect("redis answers");
+        seen.record.is_some_and(|record| record.health.consecutive_failures >= 2)
+    })
+    .await;
     darkroom.services.s3.resume();
     until("another good report", async || status(HealthStatus::Ok).await).await;
 
     assert_eq!(announced(&darkroom).await, ["down", "ok"]);
+    let seen = board.read::<Record>().await.expect("redis answers");
+    let health = seen.record.expect("there is a report").served_at(seen.now);
+    assert!(health.last_hour.probes >= 4 && health.last_hour.failures >= 2, "{health:?}");
+    assert!(health.age_ms < 20_000 && health.last_success == Some(health.checked_at), "{health:?}");
     let logged: usize =
         workers.iter().map(|worker| worker.log().matches("state of the bucket changed").count()).sum();
     assert_eq!(logged, 2);
@@ -232,4 +275,21 @@ async fn a_report_that_the_bucket_is_down_pauses_claiming_and_health_checks_go_o
 
     assert_eq!((waiting.status, waiting.deliveries), (Status::Queued, 0));
     assert_eq!((receipt.status, receipt.attempts), (Status::Done, 1));
+}
+
+#[tokio::test]
+async fn an_old_report_does_not_open_again_what_a_good_answer_has_closed() {
+    let darkroom = TestDarkroom::start().await;
+    let board = HealthBoard::new(connection(&darkroom).await, keys());
+    let event = Event::of_health(serde_json::json!({}), Timestamp::from_unix_ms(1));
+    board.write("down", &"of another machine", &event).await.expect("redis answers");
+
+    let worker = darkroom.worker(&[("DARKROOM_QUEUES", "upload"), ("DARKROOM_BREAKER_PROBE_MS", "10")]);
+    until("a closed breaker", async || worker.log().contains("bucket is back")).await;
+    for _ in 0..3 {
+        let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+        assert_eq!(darkroom.final_receipt(&job).await.status, Status::Done);
+    }
+
+    assert_eq!(worker.log().matches("bucket is down").count(), 1, "{}", worker.log());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use darkroom::config::steps::Step;
-use darkroom_jobs::{JobId, Status};
+use darkroom_jobs::{ErrorCode, JobId, Status};
 
 use crate::support::darkroom::{TestDarkroom, Worker, picture};
 
@@ -123,6 +123,25 @@ async fn connections_that_redis_drops_are_made_anew_and_the_job_goes_on() {
     assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
     assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done);
     assert!(worker.is_running());
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_new_jobs_while_those_that_run_are_renewed_and_settled() {
+    let mut darkroom = TestDarkroom::start().await;
+    let (worker, job) = held(&darkroom, Step::Fetched).await;
+    let upload = darkroom.staged(picture("plain.png")).await;
+
+    tell(&mut darkroom, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let refused = darkroom.producer.enqueue(upload.clone()).await;
+    tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+    darkroom.let_go_on();
+    let receipt = darkroom.final_receipt(&job).await;
+    tell(&mut darkroom, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    let next = darkroom.producer.enqueue(upload).await.expect("there is room again");
+
+    assert_eq!(refused.map_err(|refused| refused.code()), Err(ErrorCode::QueueFull));
+    assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
+    assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done);
 }
 
 #[tokio::test]

@@ -23,7 +23,9 @@ const SLOW_DOWN: &str = "HTTP/1.1 503 Slow Down\r\ncontent-length: 44\r\nconnect
 const TOO_MANY: &str = "HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\
     connection: close\r\n\r\n<html></html>";
 const TOO_MANY_FOR_A_MINUTE: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 60\r\n\
-    content-length: 0\r\nconnection: close\r\n\r\n";
+    content-type: text/html\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>";
+const TOO_MANY_FOR_A_SECOND: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n\
+    content-type: text/html\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>";
 
 #[tokio::test]
 async fn an_html_429_is_tried_again() {
@@ -33,6 +35,18 @@ async fn an_html_429_is_tried_again() {
     let found = storage.download(&fresh_key(), 100, None).await;
 
     assert_eq!(found.expect("the third answer is whole").bytes, "hello");
+}
+
+#[tokio::test]
+async fn a_429_that_asks_for_a_second_is_given_it() {
+    let server = FaultyServer::answering(&[TOO_MANY_FOR_A_SECOND, WHOLE]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+    let begun = Instant::now();
+
+    let found = storage.download(&fresh_key(), 100, None).await;
+
+    assert_eq!(found.expect("the second answer is whole").bytes, "hello");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "asked again after {:?}", begun.elapsed());
 }
 
 #[tokio::test]

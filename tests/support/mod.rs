@@ -3,6 +3,7 @@
 pub mod bucket;
 pub mod ceph;
 pub mod command;
+pub mod cut_wire;
 pub mod darkroom;
 pub mod faults;
 pub mod invariant;
