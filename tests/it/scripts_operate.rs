@@ -182,7 +182,7 @@ async fn a_queue_is_paused_and_resumed_once_and_a_pause_keeps_its_beginning() {
 
     let mut pauses = Vec::new();
     for _ in 0..2 {
-        let changed: u8 = scripts.call(&QUEUE_PAUSE, &[paused.clone()], &[]).await.unwrap();
+        let changed: u8 = scripts.call(&QUEUE_PAUSE, std::slice::from_ref(&paused), &[]).await.unwrap();
         pauses.push((changed, scripts.redis.get::<_, u64>(&paused).await.unwrap()));
     }
     let meanwhile = scripts.claim(&["t1"]).await;
