@@ -92,23 +92,38 @@ async fn a_dead_job_is_discarded_once_with_its_weight_and_the_key_that_led_to_it
 }
 
 #[tokio::test]
-async fn dead_jobs_go_round_again_once_with_attempts_anew_and_their_last_receipt() {
+async fn a_dead_job_goes_round_again_once_with_a_clean_slate_and_its_last_receipt() {
     let mut scripts = Scripts::start().await;
     dead(&mut scripts, "a").await;
-    scripts.set_meta("a", "dr_crashes", "8").await;
-    scripts.leased("runs").await;
+    for field in ["dr_crashes", "dr_note", "dr_reason", "dr_crashed_at", "dr_deferred_at"] {
+        scripts.set_meta("a", field, "8").await;
+    }
+    let enqueued = scripts.meta("a").await["dr_enqueued_at"].clone();
 
-    let answers = [
-        retry(&mut scripts, &["a", "runs", "unknown"]).await.unwrap(),
-        retry(&mut scripts, &["a"]).await.unwrap(),
-    ];
+    let answers = [retry(&mut scripts, &["a", "b"]).await, retry(&mut scripts, &["a"]).await];
+
+    assert_eq!(answers, [Ok(1), Ok(0)]);
+    assert_eq!((scripts.active().await, scripts.zset(scripts.queue.dead()).await.len()), (vec!["a".to_owned()], 0));
     let meta = scripts.meta("a").await;
-    let rows = scripts.claim(&["t"]).await;
-
-    assert_eq!((answers, dead_bytes(&mut scripts).await), ([1, 0], 0));
-    assert_eq!((meta["dr_last"].as_str(), meta.contains_key("result")), (r#"{"status":"it"}"#, false));
+    assert_eq!((meta["attempts"].as_str(), meta["dr_crashes"].as_str()), ("0", "0"));
+    assert_eq!((meta["status"].as_str(), meta["dr_enqueued_at"].as_str()), ("Queued", enqueued.as_str()));
+    assert_eq!(meta["dr_last"], r#"{"status":"it"}"#);
+    for gone in ["result", "dr_bytes", "dr_settled", "dr_note", "dr_reason", "dr_first_at", "dr_crashed_at"] {
+        assert!(!meta.contains_key(gone), "{gone} is still there");
+    }
+    assert_eq!(scripts.redis.hget::<_, _, i64>(scripts.queue.stats(), "dead_bytes").await.unwrap(), 0);
+    let rows = scripts.claim(&["t1"]).await;
     assert_eq!((rows[0].id.as_str(), rows[0].attempts, rows[0].crashes), ("a", 0, 0));
-    assert!(retry(&mut scripts, &vec!["a"; 501]).await.is_err());
+}
+
+#[tokio::test]
+async fn more_jobs_than_one_call_may_touch_are_refused_whole() {
+    let mut scripts = Scripts::start().await;
+    dead(&mut scripts, "a").await;
+
+    assert!(retry(&mut scripts, &["a"; 501]).await.is_err());
+
+    assert_eq!(scripts.zset(scripts.queue.dead()).await.len(), 1);
 }
 
 #[tokio::test]
