@@ -34,6 +34,15 @@ async fn ticks(darkroom: &TestDarkroom, processes: usize, period: Duration) -> u
     ticks.join_all().await.into_iter().filter(|enqueued| *enqueued).count()
 }
 
+/// Takes the job that is ready, if there is one, and ends it, as a worker would.
+async fn end_one(redis: &mut redis::aio::ConnectionManager) -> Option<JobId> {
+    let queue = keys().queue(Kind::BucketHealth);
+    let id: Option<String> = redis.lpop(queue.active(), None).await.expect("redis answers");
+    let id: JobId = id?.parse().expect("it is an id");
+    let () = redis.zadd(queue.done(), id.as_str(), 1_u64).await.expect("redis answers");
+    Some(id)
+}
+
 /// Waits, at most 20 s, until it holds.
 async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -63,24 +72,18 @@ async fn ten_processes_that_tick_enqueue_one_job_for_each_slot() {
     let deadline = Instant::now() + Duration::from_secs(20);
     while slots.len() < 6 {
         assert!(Instant::now() < deadline, "only {} slots had a job", slots.len());
-        // Takes and ends a job, as a worker would.
-        let Some(job) =
-            redis.lpop::<_, Option<JobIdText>>(queue.active(), None).await.expect("redis answers")
-        else {
+        let Some(id) = end_one(&mut redis).await else {
             tokio::time::sleep(Duration::from_millis(5)).await;
             continue;
         };
-        let id: JobId = job.parse().expect("it is an id");
         let at: u64 = redis.hget(queue.meta(&id), "dr_enqueued_at").await.expect("it is known");
         slots.push(at / 200);
     }
-    processes.abort_all();
+    processes.shutdown().await;
 
     let distinct: BTreeSet<_> = slots.iter().collect();
     assert_eq!(distinct.len(), slots.len(), "a slot had two jobs: {slots:?}");
 }
-
-type JobIdText = String;
 
 #[tokio::test]
 async fn slots_that_were_missed_are_run_once() {
@@ -91,7 +94,7 @@ async fn slots_that_were_missed_are_run_once() {
     let () = redis.set(queue.slot(), long_ago).await.expect("redis answers");
 
     let enqueued = ticks(&darkroom, 10, period).await;
-    let () = redis.del(queue.active()).await.expect("redis answers");
+    end_one(&mut redis).await.expect("there is one");
     let again = ticks(&darkroom, 10, period).await;
 
     assert_eq!((enqueued, again), (1, 0));
@@ -109,6 +112,7 @@ async fn no_job_is_enqueued_while_one_waits_or_is_leased() {
     let () = redis.zadd(queue.leases(), &id, 1_u64).await.expect("redis answers");
     let while_it_is_leased = ticks(&darkroom, 3, period).await;
     let () = redis.zrem(queue.leases(), &id).await.expect("redis answers");
+    let () = redis.zadd(queue.done(), &id, 1_u64).await.expect("redis answers");
     let afterwards = ticks(&darkroom, 1, period).await;
 
     assert_eq!((first, while_it_waits, while_it_is_leased, afterwards), (1, 0, 0, 1));
@@ -152,11 +156,10 @@ async fn a_report_that_another_release_wrote_is_ignored() {
 #[tokio::test]
 async fn a_longer_period_goes_on_where_a_shorter_one_was() {
     let darkroom = TestDarkroom::start().await;
-    let queue = keys().queue(Kind::BucketHealth);
     let mut redis = connection(&darkroom).await;
 
     let short = ticks(&darkroom, 1, Duration::from_millis(1)).await;
-    let () = redis.del(queue.active()).await.expect("redis answers");
+    end_one(&mut redis).await.expect("there is one");
     // Within 2 s a slot of 1 s begins after that one.
     until("the longer slot", async || ticks(&darkroom, 1, Duration::from_secs(1)).await == 1).await;
 

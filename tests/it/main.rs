@@ -32,6 +32,7 @@ mod probe;
 mod producers;
 mod redis_outages;
 mod scripts;
+mod scripts_health;
 mod scripts_model;
 mod scripts_operate;
 mod scripts_tick;

@@ -83,6 +83,17 @@ async fn a_paused_server_is_down_and_ok_again_when_it_resumes() {
 }
 
 #[tokio::test]
+async fn a_bucket_of_originals_that_is_not_there_is_down_too() {
+    let bucket = TestBucket::with(&["--s3-staging-bucket=missing"]).await;
+
+    let health = bucket.storage.probe().await;
+
+    let error = health.error.expect("nothing can be staged");
+    assert_eq!((health.status, error.code), (HealthStatus::Down, ErrorCode::StorageMisconfigured));
+    assert!(error.message.contains("S3_STAGING_BUCKET"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_never_answers_is_down_within_3_s() {
     let server = FaultyServer::answering(&[""]).await;
     let storage = storage(&settings(&server.endpoint_url, &[])).await;
@@ -111,13 +122,13 @@ async fn a_server_that_falls_silent_is_down_within_3_s_and_what_was_measured_is_
 #[tokio::test]
 async fn a_server_that_gives_back_something_else_is_down_and_the_canary_goes_all_the_same() {
     let server = FaultyServer::answering(&[HELLO]).await;
-    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+    let storage = storage(&settings(&server.endpoint_url, &["--s3-prefix=shop/"])).await;
 
     let health = storage.probe().await;
 
     assert_eq!((health.status, code(&health)), (HealthStatus::Down, Some(ErrorCode::StorageVerifyFailed)));
     let deadline = Instant::now() + Duration::from_secs(10);
-    let is_removal = |line: &str| line.starts_with("DELETE /pictures/_darkroom/health/");
+    let is_removal = |line: &str| line.starts_with("DELETE /pictures/shop/_darkroom/health/");
     while !server.seen().iter().any(|request| is_removal(&request.line)) {
         assert!(Instant::now() < deadline, "the canary stays");
         tokio::time::sleep(Duration::from_millis(20)).await;

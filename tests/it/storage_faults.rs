@@ -250,3 +250,30 @@ async fn an_etag_under_kms_is_not_taken_for_an_md5() {
 
     assert!(stored.is_ok());
 }
+
+#[tokio::test]
+async fn what_a_setting_gets_wrong_is_told_by_the_name_of_its_variable() {
+    let cases = [
+        ("301 Moved", "PermanentRedirect", ErrorCode::StorageMisconfigured, "S3_REGION"),
+        ("400 Bad", "AuthorizationHeaderMalformed", ErrorCode::StorageMisconfigured, "S3_REGION"),
+        ("403 Forbidden", "RequestTimeTooSkewed", ErrorCode::StorageMisconfigured, "clock"),
+        ("403 Forbidden", "InvalidAccessKeyId", ErrorCode::StorageDenied, "S3_ACCESS_KEY_ID"),
+        ("403 Forbidden", "SignatureDoesNotMatch", ErrorCode::StorageDenied, "S3_SECRET_ACCESS_KEY"),
+        ("403 Forbidden", "AccessDenied", ErrorCode::StorageDenied, "lacks a right"),
+        ("404 Not Found", "NoSuchBucket", ErrorCode::StorageMisconfigured, "S3_BUCKET"),
+    ];
+
+    for (status, word, code, named) in cases {
+        let body = format!("<Error><Code>{word}</Code></Error>");
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+        let server = FaultyServer::answering(&[&answer]).await;
+        let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+        let error = storage.download(&fresh_key(), 9, None).await.expect_err("it is refused");
+
+        assert_eq!(error.code(), code, "{word}");
+        assert!(error.to_string().contains(named), "{word}: {error}");
+    }
+}
