@@ -5,30 +5,30 @@
 -- KEYS[2]   meta       prefix  <q>:meta:<job>       hash of what is known of a job
 -- KEYS[3]   active     list    <q>:active           ready jobs, the head is next
 -- KEYS[4]   scheduled  zset    <q>:scheduled        job -> due, unix s
--- KEYS[5..] holder     string  <q>:idempotency:<k>  job that holds the key; one for each job that has one, in their order
--- ARGV[1]   channel    to wake workers by
--- ARGV[2]   queue      name of the queue: the message
--- ARGV[3]   ttl_ms     life of an idempotency key
--- ARGV[4]   ahead_ms   how far ahead a job may be due
--- ARGV[5..] five for each of at most 100 jobs: job · payload · max_attempts · run_at_ms or '' · idempotency key or ''
+-- KEYS[5]   wake       chan    {ns}:wake            told the name of the queue when it was empty
+-- KEYS[6..] holder     string  <q>:idempotency:<k>  job that holds the key; one for each job that has one, in their order
+-- ARGV[1]   queue      name of the queue
+-- ARGV[2]   ttl_ms     life of an idempotency key
+-- ARGV[3]   ahead_ms   how far ahead a job may be due
+-- ARGV[4..] five for each of at most 100 jobs: job · payload · max_attempts · run_at_ms or '' · idempotency key or ''
 --
 -- Returns  for each job {answer, job}: 0 was there already · 1 pushed · 2 the key's holder has this payload (job: the holder)
 --          3 the key's holder has another payload (job: the holder) · 4 due too far ahead
 -- Repeat   safe: a job that is known, waiting or settled, is left as it is
 
-local data, meta, active, scheduled = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local channel, queue, ttl_ms, ahead_ms = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local FIRST, WIDTH, MOST = 5, 5, 100
+local data, meta, active, scheduled, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local queue, ttl_ms, ahead_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local FIRST, WIDTH, MOST = 4, 5, 100
 
 local jobs = (#ARGV - FIRST + 1) / WIDTH
-if jobs ~= math.floor(jobs) or jobs > MOST then
+if not ttl_ms or not ahead_ms or jobs ~= math.floor(jobs) or jobs > MOST then
   return redis.error_reply('ERR enqueue takes at most 100 jobs of five arguments')
 end
 
 local time = redis.call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local was_empty = redis.call('LLEN', active) == 0
-local next_holder = 5
+local next_holder = 6
 local ready = false
 local answers = {}
 
@@ -82,6 +82,6 @@ for at = FIRST, #ARGV, WIDTH do
 end
 
 if was_empty and ready then
-  redis.call('PUBLISH', channel, queue)
+  redis.call('PUBLISH', wake, queue)
 end
 return answers

@@ -44,3 +44,7 @@ pub use settlements::WaitError;
 pub use source::{MAX_INLINE_BYTES, MAX_SOURCE_BYTES, Source};
 pub use timestamp::Timestamp;
 pub use upload::Upload;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -278,9 +278,9 @@ impl Producer {
             .filter_map(|e| e.idempotency_key.as_ref())
             .map(|key| queue.idempotency(key))
             .collect();
-        let call = pipeline.cmd("EVALSHA").arg(self.script.get_hash()).arg(4 + holders.len());
-        call.arg(&[queue.data(), queue.meta_prefix(), queue.active(), queue.scheduled()]).arg(holders);
-        call.arg(self.keys.wake()).arg(queue.name());
+        let call = pipeline.cmd("EVALSHA").arg(self.script.get_hash()).arg(5 + holders.len());
+        call.arg(&[queue.data(), queue.meta_prefix(), queue.active(), queue.scheduled(), self.keys.wake()]);
+        call.arg(holders).arg(queue.name());
         call.arg(IDEMPOTENCY_TTL.as_millis() as u64).arg(RUN_AT_AHEAD.as_millis() as u64);
         for entry in batch {
             call.arg(entry.id.as_str()).arg(&entry.payload).arg(entry.max_attempts);

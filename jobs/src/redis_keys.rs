@@ -154,3 +154,54 @@ impl QueueKeys {
         format!("{}:stats", self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_starts_with_the_one_hash_tag() {
+        let keys = Keys::new("shop-eu").unwrap();
+        let queue = keys.queue(Kind::BucketHealth);
+        let job: JobId = "job-1".parse().unwrap();
+
+        let all = [
+            keys.events(),
+            keys.wake(),
+            keys.settled(),
+            keys.tombstone("user_photos/1/"),
+            keys.pace("cdn.example"),
+            keys.health(),
+            keys.workers(),
+            keys.layout(),
+            queue.data(),
+            queue.meta(&job),
+            queue.scheduled(),
+            queue.active(),
+            queue.leases(),
+            queue.done(),
+            queue.dead(),
+            queue.idempotency("order-1"),
+            queue.paused(),
+            queue.reaped(),
+            queue.slot(),
+            queue.stats(),
+        ];
+
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert!(all.iter().all(|key| key.starts_with("{shop-eu}:")), "{all:?}");
+        assert_eq!(queue.meta(&job), "{shop-eu}:bucket_health:meta:job-1");
+        assert_eq!(queue.idempotency("order-1"), "{shop-eu}:bucket_health:idempotency:order-1");
+    }
+
+    #[test]
+    fn a_namespace_cannot_break_out_of_its_tag() {
+        for bad in ["", "a}b", "{a", "a:b", "a b", "ä", &"a".repeat(65)] {
+            assert!(Keys::new(bad).is_err(), "{bad}");
+        }
+        for good in ["darkroom", "shop.eu-1_test", &"a".repeat(64)] {
+            assert!(Keys::new(good).is_ok(), "{good}");
+        }
+    }
+}

@@ -74,3 +74,32 @@ impl schemars::JsonSchema for Timestamp {
         schemars::json_schema!({ "type": "string", "format": "date-time" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<u64, String> {
+        text.parse().map(Timestamp::unix_ms)
+    }
+
+    #[test]
+    fn any_offset_is_read_and_utc_is_written_to_the_millisecond() {
+        for text in
+            ["2026-11-23T10:00:00.345Z", "2026-11-23T12:00:00.345678+02:00", "2026-11-23t10:00:00.345z"]
+        {
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), "2026-11-23T10:00:00.345Z", "{text}");
+        }
+        assert_eq!(Timestamp::from_unix_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(read("1970-01-01T00:00:01Z"), Ok(1_000));
+    }
+
+    #[test]
+    fn what_is_no_time_and_what_was_before_1970_is_refused() {
+        for text in
+            ["", "yesterday", "2026-11-23", "2026-11-23T10:00:00", "1969-12-31T23:59:59Z", "1700000000"]
+        {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

@@ -9,7 +9,8 @@
 use std::{fs, path::Path};
 
 use darkroom_jobs::{
-    Blame, BucketHealth, Class, Delete, ErrorCode, Ingest, Job, Kind, Payload, Receipt, Upload,
+    Blame, BucketHealth, Class, Delete, ErrorCode, Event, EventType, Ingest, Job, Kind, Payload, Receipt,
+    Upload,
 };
 use serde_json::Value;
 
@@ -40,11 +41,12 @@ fn every_released_shape_decodes_and_encodes_to_the_same() {
             "delete" => through::<Delete>(&json),
             "bucket_health" => through::<BucketHealth>(&json),
             "receipt" => serde_json::to_value(serde_json::from_str::<Receipt>(&json).unwrap()).unwrap(),
+            "event" => serde_json::to_value(serde_json::from_str::<Event>(&json).unwrap()).unwrap(),
             _ => panic!("{name} is named for no shape"),
         };
 
         let mut given: Value = serde_json::from_str(&json).unwrap();
-        if !name.starts_with("receipt") {
+        if !name.starts_with("receipt") && !name.starts_with("event") {
             // What a minimal payload leaves out or gives as an integer has one canonical form.
             given["v"] = 1.into();
             if let Some(id) = given.get("user_id").and_then(Value::as_u64) {
@@ -52,6 +54,32 @@ fn every_released_shape_decodes_and_encodes_to_the_same() {
             }
         }
         assert_eq!(encoded, given, "{name}");
+    }
+}
+
+#[test]
+fn a_final_receipt_makes_the_event_of_its_kind_and_no_other_makes_one() {
+    let fixtures: std::collections::BTreeMap<_, _> = fixtures().into_iter().collect();
+    let receipt = |name: &str| serde_json::from_str::<Receipt>(&fixtures[name]).unwrap();
+    let event_type = |receipt: &Receipt| Event::of_receipt(receipt).map(|event| event.event_type);
+
+    let event: Event = serde_json::from_str(&fixtures["event-image_stored"]).unwrap();
+    let stored: Receipt = serde_json::from_value(event.data.clone()).unwrap();
+
+    assert_eq!(Event::of_receipt(&stored), Some(event));
+    assert_eq!(event_type(&receipt("receipt-done")), Some(EventType::ImageStored));
+    assert_eq!(event_type(&receipt("receipt-failed")), Some(EventType::ImageFailed));
+    assert_eq!(event_type(&receipt("receipt-deleted")), Some(EventType::ImageDeleted));
+    assert_eq!(event_type(&receipt("receipt-retrying")), None);
+    assert_eq!(event_type(&Receipt { kind: Kind::BucketHealth, ..receipt("receipt-done") }), None);
+}
+
+#[test]
+fn a_receipts_status_says_whether_it_is_final() {
+    for (name, json) in fixtures().into_iter().filter(|(name, _)| name.starts_with("receipt")) {
+        let receipt: Receipt = serde_json::from_str(&json).unwrap();
+        assert_eq!(receipt.is_final, receipt.status.is_final(), "{name}");
+        assert_eq!(receipt.is_final, receipt.finished_at.is_some(), "{name}");
     }
 }
 

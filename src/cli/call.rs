@@ -1,26 +1,39 @@
 //! Tells a wrong call from a wrong setting: the first is the caller's (2), the second the operator's (78).
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{collections::BTreeSet, ffi::OsString, process::ExitCode};
 
 use clap::{ArgMatches, Command, CommandFactory, error::ErrorKind};
 
-use super::CONFIGURATION;
-use crate::config::{check, check::Problems, secret_file};
+use super::{CONFIGURATION, out, version};
+use crate::config::{
+    check::{self, Problem, Problems},
+    secret_file,
+};
 
-/// Parses the command line. When a setting in the environment is what it fails for, all that are wrong are told.
+/// Parses the command line. When a setting in the environment is what it fails for, all that are wrong are told, also
+/// those that are wrong `together`.
 ///
 /// # Errors
 ///
 /// The exit code, once it was told why.
-pub fn understand<C: CommandFactory>(argv: Vec<OsString>) -> Result<ArgMatches, ExitCode> {
+pub fn understand<C: CommandFactory>(
+    argv: Vec<OsString>,
+    together: impl Fn(&ArgMatches) -> Vec<Problem>,
+) -> Result<ArgMatches, ExitCode> {
     let command = secret_file::honoured(C::command());
     let error = match command.clone().try_get_matches_from(&argv) {
         Ok(matches) => return Ok(matches),
         Err(error) => error,
     };
+    if version::asked(&error, &argv) {
+        let told = out::line(version::long());
+        return Err(if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let problems = match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::MissingRequiredArgument => {
-            problems(command, &argv)
+            let alone = problems(command.clone(), &argv);
+            let mended = check::mended(command, &alone).try_get_matches_from(&argv);
+            check::joined(alone, mended.map(|matches| together(&matches)).unwrap_or_default())
         }
         _ => Vec::new(),
     };
@@ -32,7 +45,7 @@ pub fn understand<C: CommandFactory>(argv: Vec<OsString>) -> Result<ArgMatches, 
 }
 
 /// What is wrong in the environment of the subcommand that was called; settings given as flags are not looked at.
-fn problems(mut command: Command, argv: &[OsString]) -> Vec<check::Problem> {
+fn problems(mut command: Command, argv: &[OsString]) -> Vec<Problem> {
     command.build();
     let mut asked = &command;
     let mut flags = Vec::new();
@@ -50,5 +63,8 @@ fn problems(mut command: Command, argv: &[OsString]) -> Vec<check::Problem> {
         Some(long) if flags.iter().any(|flag| flag == long) => arg.required(false).env(None::<&'static str>),
         _ => arg,
     });
-    check::environment(&command).into_iter().chain(check::environment(&given)).collect()
+    // What every subcommand takes is found in both.
+    let found: BTreeSet<_> =
+        check::environment(&command).into_iter().chain(check::environment(&given)).collect();
+    found.into_iter().collect()
 }

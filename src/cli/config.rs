@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, FromArgMatches as _, Subcommand};
 
-use super::CONFIGURATION;
+use super::{CONFIGURATION, out};
 use crate::config::{
     check::{self, Everything, Problem},
     secret_file,
@@ -22,47 +22,36 @@ pub enum Config {
 }
 
 /// Looks at the environment as a worker would.
-pub fn run(config: &Config) -> ExitCode {
+///
+/// # Errors
+///
+/// When standard output cannot be written.
+pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let Config::Check { json } = config;
     let problems = problems();
     for problem in &problems {
         if *json {
-            println!("{}", serde_json::to_string(problem).expect("two strings are JSON"));
+            out::line(serde_json::to_string(problem)?)?;
         } else {
-            println!("{}: {}", problem.variable, problem.message);
+            out::line(format_args!("{}: {}", problem.variable, problem.message))?;
         }
     }
-    match problems.len() {
-        0 if *json => ExitCode::SUCCESS,
-        0 => {
-            println!("every setting can be used");
-            ExitCode::SUCCESS
-        }
-        _ => ExitCode::from(CONFIGURATION),
+    if !problems.is_empty() {
+        return Ok(ExitCode::from(CONFIGURATION));
     }
+    if !json {
+        out::line("every setting can be used")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// First each setting by itself; then, with defaults in the place of the wrong ones, all together.
+/// First each setting by itself; then, with others in the place of the wrong ones, all together.
 fn problems() -> Vec<Problem> {
     let command = secret_file::honoured(Everything::augment_args(clap::Command::new("darkroom")));
-    let mut problems = check::environment(&command);
-    let wrong = |arg: &clap::Arg| {
-        arg.get_env().is_some_and(|env| problems.iter().any(|problem| env == problem.variable.as_str()))
-    };
-    let rest = command.mut_args(|arg| match (wrong(&arg), arg.is_required_set()) {
-        (true, true) => arg.env(None::<&'static str>).default_value("unset"),
-        (true, false) => arg.env(None::<&'static str>),
-        (false, _) => arg,
-    });
+    let problems = check::environment(&command);
+    let rest = check::mended(command, &problems);
     let settings =
         rest.try_get_matches_from(["darkroom"]).and_then(|found| Everything::from_arg_matches(&found));
-    let together = settings.map(|settings| settings.validate()).unwrap_or(Ok(()));
-    if let Err(check::Problems(more)) = together {
-        let new: Vec<_> = more
-            .into_iter()
-            .filter(|more| problems.iter().all(|old| old.variable != more.variable))
-            .collect();
-        problems.extend(new);
-    }
-    problems
+    let together = settings.map(|settings| settings.problems()).unwrap_or_default();
+    check::joined(problems, together)
 }

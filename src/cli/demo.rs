@@ -7,7 +7,9 @@ use clap::Args;
 
 use crate::{config, dev::demo};
 
-/// Pushes real photos through the real queue and shows what became of them; exit 0 when all went as expected.
+/// Pushes real photos through the real queue, and shows them.
+///
+/// Exits 0 when all went as expected.
 #[derive(Args, Debug)]
 pub struct Demo {
     /// Folder of one's own photos, instead of ours.

@@ -10,12 +10,17 @@ use clap::Args;
 
 use super::{service::Service, signal::stop_signal};
 use crate::{
-    config::{self, check},
+    config::{
+        self,
+        check::{self, Problem},
+    },
     dev::services::Services,
     worker::Settings,
 };
 
-/// Runs a worker with a Redis and an S3 server of its own, until Ctrl-C; their data stays in one folder.
+/// Runs a worker with a Redis and an S3 server of its own.
+///
+/// Until Ctrl-C; the data of the servers stays in one folder. What leads others to them is printed.
 #[derive(Args, Debug)]
 #[group(skip)]
 pub struct Dev {
@@ -34,12 +39,19 @@ pub struct Dev {
     pub(super) traces: config::Traces,
 }
 
+impl Dev {
+    /// Settings that are right by themselves, but not together.
+    pub fn problems(&self) -> Vec<Problem> {
+        [self.worker.problems(), self.imaging.problems(), self.http.problems()].concat()
+    }
+}
+
 /// # Errors
 ///
 /// When a server does not start, or the worker dies.
 pub async fn run(args: Dev) -> anyhow::Result<ExitCode> {
+    check::together([args.problems()])?;
     let Dev { dir, dev, worker, imaging, http, traces: _ } = args;
-    check::together([worker.problems(), imaging.problems(), http.problems()])?;
     let stop = stop_signal()?;
     let services = Services::start(&dev, &dir).await?;
     let settings = Settings { redis: services.settings()?, s3: services.settings()?, worker, imaging };

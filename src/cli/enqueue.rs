@@ -1,49 +1,58 @@
 //! `darkroom enqueue`: puts jobs into the queues.
 
 use std::{
-    io::{BufRead, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::{Context, bail};
 use clap::Args;
 use darkroom_jobs::{
-    Delete, EnqueueError, EnqueueOptions, ImageId, Ingest, JobId, Kind, OwnerId, Payload, Producer, Source,
-    Status, Target, Upload,
+    Delete, EnqueueOptions, ImageId, Ingest, Kind, ObjectKey, OwnerId, Payload, Producer, Source, Status,
+    Target, Upload,
 };
-use serde::Deserialize;
 
-use crate::{
-    cli::jobs::{line, producer},
-    config,
-};
+use super::{WrongCall, connect, jobs};
+use crate::config;
+use taken::{Place, Refusal, Taken};
+
+mod files;
+mod lines;
+mod taken;
 
 /// How long `--wait` waits for one job: longer than all its retries take.
 const WAIT: Duration = Duration::from_secs(48 * 3600);
-/// Lines of a file that are pushed together.
-const LINES: usize = 2_000;
 
-/// Enqueues jobs.
+/// Calls that people begin with.
+const EXAMPLES: &str = "Examples:
+  darkroom enqueue upload --user-id 42 --file photo.jpg --wait
+  darkroom enqueue ingest --product-id p1 --file 'photos/*.jpg' --json
+  darkroom enqueue delete --user-id 42 --image-id 3e1f0c9a-58d4-4b7a-9f62-c0a7b1d2e3f4
+  producer | darkroom enqueue upload --from-jsonl -";
+
+/// Enqueues jobs, from files too, and prints their ids.
 #[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
 pub struct Enqueue {
     /// upload, ingest or delete; with --from-jsonl it may be left out when each line has a `kind`.
     kind: Option<Kind>,
     /// User who owns the photo.
-    #[arg(long, conflicts_with = "product_id")]
+    #[arg(long, value_name = "ID", conflicts_with = "product_id")]
     user_id: Option<OwnerId>,
     /// Product that the image shows.
-    #[arg(long)]
+    #[arg(long, value_name = "ID")]
     product_id: Option<OwnerId>,
-    /// Id of the image, a UUID; left out, a fresh one, or for a deletion everything of the owner.
-    #[arg(long)]
+    /// Id of the image; left out, a fresh one, or for a deletion everything of the owner.
+    #[arg(long, value_name = "UUID")]
     image_id: Option<ImageId>,
-    /// Where the original is.
-    #[arg(long)]
+    /// Address of the original.
+    #[arg(long, conflicts_with = "file")]
     url: Option<String>,
+    /// Photos, folders of photos (without the folders in them) or patterns; each is staged in the bucket that the S3 settings of the environment name (`darkroom storage ls --help`), and enqueued.
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["idempotency_key", "from_jsonl"])]
+    file: Vec<PathBuf>,
     /// For 24 hours the same key with the same payload is the same job.
-    #[arg(long, conflicts_with = "from_jsonl")]
+    #[arg(long, value_name = "KEY", conflicts_with = "from_jsonl")]
     idempotency_key: Option<String>,
     /// Reads one payload from each line of a file, or with `-` from standard input as they arrive.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["user_id", "product_id", "image_id", "url"])]
@@ -51,185 +60,151 @@ pub struct Enqueue {
     /// Waits for the receipts; exits 0 only when all are done.
     #[arg(long)]
     wait: bool,
-    /// Prints JSON, one object on each line.
+    /// Prints JSON, one object on each line; refusals too, on standard error.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     redis: config::Redis,
 }
 
+/// What a call asks for.
+enum Order {
+    Lines(PathBuf),
+    One { kind: Kind, payload: String, key: Option<ObjectKey> },
+    Files { images: Vec<files::Image>, owner: Owner },
+}
+
+/// Whose picture it is, and so what becomes of it.
+#[derive(Clone, Debug)]
+enum Owner {
+    User(OwnerId),
+    Product(OwnerId),
+}
+
 /// Runs the command; 1 when a job was not taken or, with `--wait`, is not done.
 ///
 /// # Errors
 ///
-/// When the call is wrong, the file cannot be read, or Redis cannot be reached.
+/// When the call is wrong, a file cannot be read, or Redis or the bucket cannot be reached.
 pub async fn run(args: Enqueue) -> anyhow::Result<ExitCode> {
-    let producer = producer(&args.redis)?;
-    let mut taken = Taken { json: args.json, ids: Vec::new(), all: true };
+    let order = order(&args)?;
+    let producer = connect::producer(&args.redis)?;
+    let mut taken = Taken::new(args.json);
 
-    match &args.from_jsonl {
-        Some(path) if path == Path::new("-") => from_stdin(&producer, args.kind, &mut taken).await?,
-        Some(path) => from_file(&producer, args.kind, path, &mut taken).await?,
-        None => taken.note(None, one(&producer, &args).await)?,
+    match order {
+        Order::Lines(path) if path == Path::new("-") => {
+            lines::from_stdin(&producer, args.kind, &mut taken).await?;
+        }
+        Order::Lines(path) => lines::from_file(&producer, args.kind, &path, &mut taken).await?,
+        Order::One { kind, payload, key } => {
+            let options = EnqueueOptions { idempotency_key: args.idempotency_key, ..Default::default() };
+            let answer = producer.enqueue_json(kind, &payload, options).await;
+            taken.note(&Place::Call, answer.map(|id| (id, key)).map_err(Refusal::from))?;
+        }
+        Order::Files { images, owner } => files::enqueue(&producer, images, &owner, &mut taken).await?,
     }
 
     let all_done = !args.wait || wait(&producer, &taken).await?;
     Ok(if taken.all && all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What became of the lines so far.
-struct Taken {
-    json: bool,
-    ids: Vec<JobId>,
-    all: bool,
-}
-
-impl Taken {
-    /// Prints and flushes the id, or says which line was refused and why.
-    fn note(&mut self, line: Option<usize>, answer: Result<JobId, EnqueueError>) -> anyhow::Result<()> {
-        match answer {
-            Ok(id) if self.json => {
-                println!("{}", serde_json::json!({ "line": line, "job_id": self.keep(id) }))
-            }
-            Ok(id) => println!("{}", self.keep(id)),
-            Err(error) => {
-                self.all = false;
-                let place = line.map(|line| format!("line {line}: ")).unwrap_or_default();
-                eprintln!("{place}{}: {error}. {}", error.code(), error.code().hint());
-            }
-        }
-        std::io::stdout().flush().context("could not write the id")
+/// What the options ask for, before anything is connected to.
+fn order(args: &Enqueue) -> anyhow::Result<Order> {
+    if let Some(path) = &args.from_jsonl {
+        return Ok(Order::Lines(path.clone()));
     }
-
-    fn keep(&mut self, id: JobId) -> JobId {
-        self.ids.push(id.clone());
-        id
-    }
-}
-
-async fn one(producer: &Producer, args: &Enqueue) -> Result<JobId, EnqueueError> {
-    let options = EnqueueOptions { idempotency_key: args.idempotency_key.clone(), ..Default::default() };
-    match job(args) {
-        Ok((kind, json)) => producer.enqueue_json(kind, &json, options).await,
-        Err(error) => Err(malformed(error.to_string())),
-    }
-}
-
-/// The job that the options describe.
-fn job(args: &Enqueue) -> anyhow::Result<(Kind, String)> {
-    let image_id = args.image_id.unwrap_or_else(ImageId::random);
-    let source = || Ok::<_, anyhow::Error>(Source::Url { url: args.url.clone().context("give --url")? });
-    let json = match args.kind.context("give upload, ingest or delete, or --from-jsonl")? {
-        Kind::Upload => {
-            let user_id = args.user_id.clone().context("upload needs --user-id")?;
-            serde_json::to_string(&Payload::from(Upload { user_id, image_id, source: source()? }))
-        }
-        Kind::Ingest => {
-            let product_id = args.product_id.clone().context("ingest needs --product-id")?;
-            serde_json::to_string(&Payload::from(Ingest { product_id, image_id, source: source()? }))
-        }
-        Kind::Delete => serde_json::to_string(&Payload::from(Delete { target: target(args)? })),
-        Kind::BucketHealth => bail!("health checks enqueue themselves"),
+    let Some(kind) = args.kind else {
+        return Err(wrong("give upload, ingest or delete, or --from-jsonl"));
     };
-    Ok((args.kind.expect("looked at above"), json?))
+    let owner = match (kind, args.user_id.clone(), args.product_id.clone()) {
+        (Kind::Upload, Some(user), None) => Owner::User(user),
+        (Kind::Upload, ..) => return Err(wrong("upload needs --user-id")),
+        (Kind::Ingest, None, Some(product)) => Owner::Product(product),
+        (Kind::Ingest, ..) => return Err(wrong("ingest needs --product-id")),
+        (Kind::Delete, ..) => return deletion(args),
+        (Kind::BucketHealth, ..) => return Err(wrong("health checks enqueue themselves")),
+    };
+    if let Some(url) = args.url.clone() {
+        let (payload, key) = owner.job(args.image_id.unwrap_or_else(ImageId::random), Source::Url { url })?;
+        return Ok(Order::One { kind, payload, key: Some(key) });
+    }
+    if args.file.is_empty() {
+        return Err(wrong("give --file or --url"));
+    }
+    let images = files::find(&args.file)?;
+    if args.image_id.is_some() && images.len() > 1 {
+        return Err(wrong("--image-id is for one file, not for several"));
+    }
+    let images = images
+        .into_iter()
+        .map(|file| files::Image { file, image_id: args.image_id.unwrap_or_else(ImageId::random) });
+    Ok(Order::Files { images: images.collect(), owner })
 }
 
-fn target(args: &Enqueue) -> anyhow::Result<Target> {
-    Ok(match (args.user_id.clone(), args.product_id.clone(), args.image_id) {
+fn deletion(args: &Enqueue) -> anyhow::Result<Order> {
+    if args.url.is_some() || !args.file.is_empty() {
+        return Err(wrong("delete takes neither --url nor --file"));
+    }
+    let target = match (args.user_id.clone(), args.product_id.clone(), args.image_id) {
         (Some(user_id), _, Some(image_id)) => Target::UserPhoto { user_id, image_id },
         (Some(user_id), _, None) => Target::User { user_id },
         (None, Some(product_id), Some(image_id)) => Target::ProductImage { product_id, image_id },
         (None, Some(product_id), None) => Target::Product { product_id },
-        (None, None, _) => bail!("delete needs --user-id or --product-id"),
-    })
+        (None, None, _) => return Err(wrong("delete needs --user-id or --product-id")),
+    };
+    let key = target.object_key();
+    let payload = serde_json::to_string(&Payload::from(Delete { target }))?;
+    Ok(Order::One { kind: Kind::Delete, payload, key })
 }
 
-/// Each line is enqueued as it arrives.
-async fn from_stdin(producer: &Producer, kind: Option<Kind>, taken: &mut Taken) -> anyhow::Result<()> {
-    let mut input = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(tokio::io::stdin()));
-    let mut number = 0;
-    while let Some(line) = input.next_line().await.context("could not read standard input")? {
-        number += 1;
-        if line.trim().is_empty() {
-            continue;
+fn wrong(message: &str) -> anyhow::Error {
+    WrongCall(message.to_owned()).into()
+}
+
+impl Owner {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::User(_) => Kind::Upload,
+            Self::Product(_) => Kind::Ingest,
         }
-        let answer = match kind_of(&line, kind) {
-            Ok(kind) => producer.enqueue_json(kind, &line, EnqueueOptions::default()).await,
-            Err(error) => Err(error),
-        };
-        taken.note(Some(number), answer)?;
     }
-    Ok(())
-}
 
-/// Lines of one kind that follow each other are pushed together.
-async fn from_file(
-    producer: &Producer,
-    kind: Option<Kind>,
-    path: &Path,
-    taken: &mut Taken,
-) -> anyhow::Result<()> {
-    let file = std::fs::File::open(path).with_context(|| format!("could not open {}", path.display()))?;
-    let mut run: Option<(Kind, Vec<(usize, String)>)> = None;
-    for (at, line) in std::io::BufReader::new(file).lines().enumerate() {
-        let line = line.with_context(|| format!("could not read line {} of {}", at + 1, path.display()))?;
-        if line.trim().is_empty() {
-            continue;
+    fn id(&self) -> &OwnerId {
+        match self {
+            Self::User(id) | Self::Product(id) => id,
         }
-        let kind = match kind_of(&line, kind) {
-            Ok(kind) => kind,
-            Err(error) => {
-                taken.note(Some(at + 1), Err(error))?;
-                continue;
+    }
+
+    /// The payload of the job that keeps one picture of this owner, and the key that it will be kept under.
+    fn job(&self, image_id: ImageId, source: Source) -> serde_json::Result<(String, ObjectKey)> {
+        Ok(match self.clone() {
+            Self::User(user_id) => {
+                let key = ObjectKey::user_photo(&user_id, &image_id);
+                (serde_json::to_string(&Payload::from(Upload { user_id, image_id, source }))?, key)
             }
-        };
-        if run.as_ref().is_some_and(|(other, lines)| *other != kind || lines.len() == LINES) {
-            push(producer, run.take(), taken).await?;
-        }
-        run.get_or_insert_with(|| (kind, Vec::new())).1.push((at + 1, line));
+            Self::Product(product_id) => {
+                let key = ObjectKey::product_image(&product_id, &image_id);
+                (serde_json::to_string(&Payload::from(Ingest { product_id, image_id, source }))?, key)
+            }
+        })
     }
-    push(producer, run, taken).await
 }
 
-async fn push(
-    producer: &Producer,
-    run: Option<(Kind, Vec<(usize, String)>)>,
-    taken: &mut Taken,
-) -> anyhow::Result<()> {
-    let Some((kind, lines)) = run else { return Ok(()) };
-    let (numbers, lines): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
-    let jobs = lines.into_iter().map(|line| (line, EnqueueOptions::default()));
-    let answers = producer.enqueue_json_many(kind, jobs).await.with_context(|| {
-        format!("lines {} to {} may be enqueued or not", numbers[0], numbers[numbers.len() - 1])
-    })?;
-    for (number, answer) in numbers.into_iter().zip(answers) {
-        taken.note(Some(number), answer)?;
-    }
-    Ok(())
-}
-
-/// The command's kind, else the line's own.
-fn kind_of(line: &str, kind: Option<Kind>) -> Result<Kind, EnqueueError> {
-    #[derive(Deserialize)]
-    struct Line {
-        kind: Kind,
-    }
-    let own = || serde_json::from_str::<Line>(line).map(|line| line.kind);
-    kind.map_or_else(own, Ok).map_err(|error| malformed(format!("`kind` of the line: {error}")))
-}
-
-fn malformed(message: String) -> EnqueueError {
-    let code = darkroom_jobs::ErrorCode::JobMalformed;
-    EnqueueError::Payload(darkroom_jobs::DecodeError { code, message })
-}
-
-/// Prints each receipt; whether all are done.
+/// Prints each receipt; whether all are done. A person learns on standard error why one is not.
 async fn wait(producer: &Producer, taken: &Taken) -> anyhow::Result<bool> {
     let mut all_done = true;
-    for id in &taken.ids {
+    for (id, place) in &taken.jobs {
         let receipt = producer.wait(id, WAIT).await?;
         all_done &= receipt.status == Status::Done;
-        println!("{}", if taken.json { serde_json::to_string(&receipt)? } else { line(&receipt) });
+        jobs::print(&receipt, taken.json)?;
+        if !taken.json
+            && let Some(why) = jobs::why(&receipt)
+        {
+            if let Place::File(file) = place {
+                eprintln!("{}:", file.display());
+            }
+            eprintln!("{why}");
+        }
     }
     Ok(all_done)
 }

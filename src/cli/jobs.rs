@@ -1,34 +1,32 @@
-//! `darkroom jobs`: where jobs stand.
+//! `darkroom jobs`: where jobs stand, and what a person does about them.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use darkroom_jobs::{JobId, Kind, Producer, Receipt, Status};
+use darkroom_jobs::{ErrorCode, JobId, Kind, Receipt, Status};
 
+use super::{connect, originals, out};
 use crate::{
     config,
-    queue::{connection, inspect::Inspector},
+    queue::operate::{OperateError, Operator, Removed},
 };
 
-/// Shows where jobs stand.
+/// Shows where jobs stand; retries, cancels or discards them.
 #[derive(Args, Debug)]
 pub struct Jobs {
     #[command(subcommand)]
-    look: Look,
+    what: What,
 }
 
 #[derive(Subcommand, Debug)]
-enum Look {
+enum What {
     /// Shows the receipt of one job, at every stage.
     Show {
         /// Id of the job.
         id: JobId,
-        /// Prints the receipt as JSON.
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        redis: config::Redis,
+        common: Common,
     },
     /// Lists jobs, the newest first.
     List {
@@ -41,84 +39,195 @@ enum Look {
         /// At most so many of each queue.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         limit: u16,
-        /// Prints one receipt as JSON on each line.
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        redis: config::Redis,
+        common: Common,
+    },
+    /// Sends dead jobs round again, with all their attempts.
+    Retry {
+        /// Dead jobs.
+        #[arg(value_name = "ID", required_unless_present = "all_dead", conflicts_with = "all_dead")]
+        ids: Vec<JobId>,
+        /// Every job of this queue that is dead now.
+        #[arg(long, value_name = "KIND")]
+        all_dead: Option<Kind>,
+        /// With --all-dead: those alone that died of this code, like source_missing.
+        #[arg(long, requires = "all_dead")]
+        code: Option<ErrorCode>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Forgets dead jobs for good, and removes their staged originals.
+    ///
+    /// Originals are removed with the S3 settings of the environment (`darkroom storage ls --help`).
+    Discard {
+        /// Dead jobs.
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<JobId>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Settles waiting jobs as cancelled, and removes their staged originals.
+    ///
+    /// Originals are removed with the S3 settings of the environment (`darkroom storage ls --help`).
+    Cancel {
+        /// Jobs that are queued or retrying.
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<JobId>,
+        #[command(flatten)]
+        common: Common,
     },
 }
 
-/// Runs the command; 1 when the job is unknown.
+#[derive(Args, Debug)]
+struct Common {
+    /// Prints JSON, one object (mostly a receipt) on each line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    redis: config::Redis,
+}
+
+/// Runs the command; 1 when a job is unknown, or not in a state for it.
 ///
 /// # Errors
 ///
 /// When Redis cannot be reached.
 pub async fn run(args: Jobs) -> anyhow::Result<ExitCode> {
-    match args.look {
-        Look::Show { id, json, redis } => show(&redis, &id, json).await,
-        Look::List { kind, status, limit, json, redis } => {
-            list(&redis, kind, status, limit.into(), json).await
-        }
+    match args.what {
+        What::Show { id, common } => show(&common, &id).await,
+        What::List { kind, status, limit, common } => list(&common, kind, status, limit.into()).await,
+        What::Retry { all_dead: Some(kind), code, common, .. } => retry_dead(&common, kind, code).await,
+        What::Retry { ids, common, .. } => retry(&common, &ids).await,
+        What::Discard { ids, common } => remove(&common, &ids, Operator::discard).await,
+        What::Cancel { ids, common } => remove(&common, &ids, Operator::cancel).await,
     }
 }
 
-async fn show(settings: &config::Redis, id: &JobId, json: bool) -> anyhow::Result<ExitCode> {
-    let receipt = producer(settings)?.receipt(id).await.context("could not read from Redis")?;
+async fn show(common: &Common, id: &JobId) -> anyhow::Result<ExitCode> {
+    let receipt = connect::producer(&common.redis)?.receipt(id).await.context(connect::AWAY)?;
 
     let Some(receipt) = receipt else {
-        eprintln!("no queue knows job {id}: check the id and DARKROOM_NAMESPACE");
+        eprintln!("{}", unknown(id));
         return Ok(ExitCode::FAILURE);
     };
-    if json {
-        println!("{}", serde_json::to_string(&receipt)?);
-    } else {
-        println!("{}", line(&receipt));
-        if let Some(error) = &receipt.error {
-            println!("{}\n{}", error.message, error.hint);
-        }
+    print(&receipt, common.json)?;
+    if !common.json
+        && let Some(why) = why(&receipt)
+    {
+        out::line(why)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn list(
-    settings: &config::Redis,
+    common: &Common,
     kind: Option<Kind>,
     status: Option<Status>,
     limit: usize,
-    json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let connection = connection::managed(&connection::client(settings)?)?;
-    let inspector = Inspector::new(producer(settings)?, connection, settings.namespace.clone());
-
+    let inspector = connect::inspector(&common.redis)?;
+    let mut found = 0;
     for kind in kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]) {
-        for receipt in inspector.list(kind, status, limit).await.context("could not read from Redis")? {
-            println!("{}", if json { serde_json::to_string(&receipt)? } else { line(&receipt) });
+        for receipt in inspector.list(kind, status, limit).await.context(connect::AWAY)? {
+            print(&receipt, common.json)?;
+            found += 1;
         }
+    }
+    if found == 0 && !common.json {
+        eprintln!("no such jobs");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A producer on a connection that is made when it is first used.
+async fn retry_dead(common: &Common, kind: Kind, code: Option<ErrorCode>) -> anyhow::Result<ExitCode> {
+    let retried = connect::operator(&common.redis)?.retry_dead(kind, code).await.context(connect::AWAY)?;
+    if common.json {
+        out::line(serde_json::json!({ "kind": kind, "retried": retried }))?;
+    } else {
+        out::line(format_args!("{kind}: dead jobs that wait again: {retried}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn retry(common: &Common, ids: &[JobId]) -> anyhow::Result<ExitCode> {
+    let operator = connect::operator(&common.redis)?;
+    let mut code = ExitCode::SUCCESS;
+    for id in ids {
+        match operator.retry(id).await {
+            Ok(receipt) => print(&receipt, common.json)?,
+            Err(refusal) => code = refused(refusal, "only a failed job can be retried")?,
+        }
+    }
+    Ok(code)
+}
+
+async fn remove(
+    common: &Common,
+    ids: &[JobId],
+    how: impl AsyncFn(&Operator, &JobId) -> Result<Removed, OperateError>,
+) -> anyhow::Result<ExitCode> {
+    let operator = connect::operator(&common.redis)?;
+    let mut code = ExitCode::SUCCESS;
+    let mut removed = Vec::new();
+    for id in ids {
+        match how(&operator, id).await {
+            Ok(job) => {
+                print(&job.receipt, common.json)?;
+                removed.push(job);
+            }
+            Err(refusal) => {
+                code = refused(refusal, "waiting jobs can be cancelled, failed ones discarded")?;
+            }
+        }
+    }
+    originals::remove(&removed).await;
+    Ok(code)
+}
+
+/// Says why a job was left as it is.
 ///
 /// # Errors
 ///
-/// When `DARKROOM_REDIS_URL` is not a URL of Redis.
-pub fn producer(settings: &config::Redis) -> anyhow::Result<Producer> {
-    let client = connection::client(settings).context("DARKROOM_REDIS_URL is not a URL of Redis")?;
-    let connection = connection::managed(&client)?;
-    Ok(Producer::new(client, connection, settings.namespace.clone())?)
+/// When it was Redis: then it is of no use to go on with the next.
+fn refused(refusal: OperateError, possible: &str) -> anyhow::Result<ExitCode> {
+    match refusal {
+        OperateError::Redis(error) => return Err(error).context(connect::AWAY),
+        OperateError::Unknown(id) => eprintln!("{}", unknown(&id)),
+        OperateError::Running(_) | OperateError::NotPossible { .. } => eprintln!("{refusal}: {possible}"),
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn unknown(id: &JobId) -> String {
+    format!("no queue knows job {id}: check the id and DARKROOM_NAMESPACE")
+}
+
+/// Prints a receipt, as JSON or as a line for a person.
+///
+/// # Errors
+///
+/// When standard output cannot be written.
+pub fn print(receipt: &Receipt, json: bool) -> anyhow::Result<()> {
+    if json {
+        return out::line(serde_json::to_string(receipt).expect("a receipt is plain JSON"));
+    }
+    out::line(line(receipt))
+}
+
+/// Why the last attempt failed, and what can be done about it.
+pub fn why(receipt: &Receipt) -> Option<String> {
+    receipt.error.as_ref().map(|error| format!("  {}\n  {}", error.message, error.hint))
 }
 
 /// One line for a person.
-pub fn line(receipt: &Receipt) -> String {
+fn line(receipt: &Receipt) -> String {
     let (id, kind, status) = (&receipt.job_id, receipt.kind, receipt.status.as_str());
     let what = match (&receipt.object, &receipt.error) {
         (Some(object), _) => object.key.to_string(),
         (None, Some(error)) => error.code.to_string(),
         (None, None) => String::new(),
     };
-    format!("{id}  {kind:<13}  {status:<10}  {what}").trim_end().to_owned()
+    format!("{id:<26}  {kind:<13}  {status:<10}  {what}", kind = kind.as_str()).trim_end().to_owned()
 }
 
 fn status(text: &str) -> Result<Status, String> {

@@ -2,24 +2,38 @@
 //!
 //! Exit codes: 0 · 1 refused · 2 wrong call · 70 died inside · 75 restart me · 78 configuration.
 
+#[cfg(feature = "dev")]
+pub mod bench;
 mod call;
+pub mod completions;
 pub mod config;
+mod connect;
 #[cfg(feature = "dev")]
 pub mod demo;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod enqueue;
 pub mod jobs;
+mod media_type;
 pub mod normalize;
+mod originals;
+mod out;
+pub mod queue;
+pub mod schema;
 mod service;
 mod signal;
+pub mod storage;
+mod version;
 pub mod worker;
 
 use std::process::ExitCode;
 
-use clap::{FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Log, Traces, check::Problems};
+use crate::config::{
+    Log, Traces,
+    check::{Problem, Problems},
+};
 use crate::telemetry;
 
 /// A wrong call; what clap says too.
@@ -27,14 +41,24 @@ pub const WRONG_CALL: u8 = 2;
 /// A setting cannot be used.
 pub const CONFIGURATION: u8 = 78;
 
+/// A call that parses, and still cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongCall(pub String);
+
 /// Normalizes pictures in the background, and keeps them in a bucket.
 ///
 /// Settings come from flags or from environment variables; `darkroom config check` tells every one that is wrong.
+/// Results go to standard output, everything else to standard error; `--json` prints one object on each line.
+/// Exit codes: 0 done, 1 refused, 2 wrong call, 70 died inside, 75 restart me, 78 configuration.
 #[derive(Debug, Parser)]
-#[command(name = "darkroom", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "darkroom", version, max_term_width = 110)]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Command,
+    /// With --version: what this binary is made of.
+    #[arg(short, long, requires = "version")]
+    verbose: bool,
     #[command(flatten)]
     log: Log,
 }
@@ -47,17 +71,23 @@ enum Command {
     Dev(dev::Dev),
     #[cfg(feature = "dev")]
     Demo(demo::Demo),
+    #[cfg(feature = "dev")]
+    Bench(bench::Bench),
     Enqueue(enqueue::Enqueue),
     Jobs(jobs::Jobs),
+    Queue(queue::Queue),
+    Storage(storage::Bucket),
     Normalize(normalize::Normalize),
     /// Looks at the settings.
     #[command(subcommand)]
     Config(config::Config),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
 }
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
-    let line = match call::understand::<CommandLine>(std::env::args_os().collect()) {
+    let line = match call::understand::<CommandLine>(std::env::args_os().collect(), contradictions) {
         Ok(matches) => CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
         Err(exit) => return exit,
     };
@@ -65,14 +95,25 @@ pub fn run() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a machine that runs processes has threads");
     let entered = runtime.enter();
-    let export = telemetry::start(&line.log, line.command.traces());
+    let export = telemetry::start(&line.command.log(line.log), line.command.traces());
     drop(entered);
     let ended = runtime.block_on(line.command.run()).unwrap_or_else(|error| {
-        eprintln!("darkroom: {error:#}");
+        if error.is::<WrongCall>() {
+            eprintln!("error: {error}\n\nFor more information, try '--help'.");
+        } else if !out::reader_is_gone(&error) {
+            eprintln!("{error:#}");
+        }
         exit_code_of(&error)
     });
     export.end();
+    // A read of standard input that nobody answers must not hold the process.
+    runtime.shutdown_background();
     ended
+}
+
+/// Settings of a call that are right by themselves, but not together.
+fn contradictions(matches: &ArgMatches) -> Vec<Problem> {
+    CommandLine::from_arg_matches(matches).map(|line| line.command.problems()).unwrap_or_default()
 }
 
 impl Command {
@@ -86,6 +127,25 @@ impl Command {
         }
     }
 
+    /// What is logged; a benchmark would measure lines about jobs too.
+    fn log(&self, log: Log) -> Log {
+        match self {
+            #[cfg(feature = "dev")]
+            Self::Bench(_) => Log { log: "warn".into(), ..log },
+            _ => log,
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        match self {
+            Self::Worker(args) => args.problems(),
+            #[cfg(feature = "dev")]
+            Self::Dev(args) => args.problems(),
+            // These have a setting or two, and tell a contradiction when they run.
+            _ => Vec::new(),
+        }
+    }
+
     async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Worker(args) => worker::run(args).await,
@@ -93,17 +153,28 @@ impl Command {
             Self::Dev(args) => dev::run(args).await,
             #[cfg(feature = "dev")]
             Self::Demo(args) => demo::run(args).await,
+            #[cfg(feature = "dev")]
+            Self::Bench(args) => bench::run(args).await,
             Self::Enqueue(args) => enqueue::run(args).await,
             Self::Jobs(args) => jobs::run(args).await,
+            Self::Queue(args) => queue::run(args).await,
+            Self::Storage(args) => storage::run(args).await,
             Self::Normalize(args) => normalize::run(args).await,
-            Self::Config(config) => Ok(config::run(&config)),
+            Self::Config(config) => config::run(&config),
+            Self::Schema(args) => schema::run(&args),
+            Self::Completions(args) => completions::run(&args),
         }
     }
 }
 
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
-    let configuration = error.chain().any(|cause| cause.is::<Problems>());
-    ExitCode::from(if configuration { CONFIGURATION } else { 1 })
+    if error.chain().any(|cause| cause.is::<Problems>()) {
+        ExitCode::from(CONFIGURATION)
+    } else if error.is::<WrongCall>() {
+        ExitCode::from(WRONG_CALL)
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 #[cfg(test)]

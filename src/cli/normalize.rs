@@ -6,24 +6,28 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use darkroom_jobs::{Encoding, ErrorCode, MAX_SOURCE_BYTES, SourceFacts};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
+use super::{WrongCall, out};
 use crate::{
     config, digest,
     imaging::PresetName,
     sandbox::{self, Photo, Priority, Sandbox},
 };
 
-/// Makes clean JPEGs of files: one JSON line for each, on stdout, or on stderr when refused.
+/// Makes clean JPEGs of files, without a queue and a bucket.
+///
+/// Prints a JSON line for each, on stdout, or on stderr when it is refused.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Normalize {
-    /// Files to read.
+    /// Files to read; `-` alone is standard input.
     #[arg(required = true, value_name = "IN")]
     pub inputs: Vec<PathBuf>,
-    /// File to write; with several inputs, a folder.
+    /// File to write; with several inputs, a folder; `-` is standard output, and the JSON line goes to stderr.
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
     /// What becomes of the pictures.
@@ -65,12 +69,12 @@ struct Refusal {
 pub async fn run(args: Normalize) -> anyhow::Result<ExitCode> {
     let several = args.inputs.len() > 1;
     if several && !args.output.is_dir() {
-        eprintln!("error: with several inputs, -o must be a folder that exists: {}", args.output.display());
-        return Ok(ExitCode::from(2));
+        let folder = args.output.display();
+        bail!(WrongCall(format!("with several inputs, -o must be a folder that exists: {folder}")));
     }
-    if let Some(missing) = args.inputs.iter().find(|input| !input.is_file()) {
-        eprintln!("error: there is no file {}", missing.display());
-        return Ok(ExitCode::from(2));
+    let is_missing = |input: &&PathBuf| !input.is_file() && (several || !is_pipe(input));
+    if let Some(missing) = args.inputs.iter().find(is_missing) {
+        bail!(WrongCall(format!("there is no file {}", missing.display())));
     }
     let sandbox = Sandbox::new(&settings(&args));
     let preset = match args.preset {
@@ -82,9 +86,14 @@ pub async fn run(args: Normalize) -> anyhow::Result<ExitCode> {
         match normalize(&sandbox, input, preset).await? {
             Ok((photo, line)) => {
                 let target = if several { inside(&args.output, input) } else { args.output.clone() };
+                if is_pipe(&target) {
+                    out::bytes(&photo.normalized.jpeg)?;
+                    eprintln!("{line}");
+                    continue;
+                }
                 fs::write(&target, &photo.normalized.jpeg)
                     .with_context(|| format!("could not write {}", target.display()))?;
-                println!("{line}");
+                out::line(line)?;
             }
             Err(refusal) => {
                 eprintln!("{}", refusal.line(several.then_some(input)));
@@ -93,6 +102,10 @@ pub async fn run(args: Normalize) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(code)
+}
+
+fn is_pipe(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 fn settings(args: &Normalize) -> config::Imaging {
@@ -114,18 +127,28 @@ async fn normalize(
     input: &Path,
     preset: PresetName,
 ) -> anyhow::Result<Result<(Photo, Value), Refusal>> {
-    let size = fs::metadata(input).with_context(|| format!("could not read {}", input.display()))?.len();
-    if size > MAX_SOURCE_BYTES {
-        let message = format!("the file has {size} bytes, at most {MAX_SOURCE_BYTES}");
+    let original = read(input).await.with_context(|| format!("could not read {}", input.display()))?;
+    if original.len() as u64 > MAX_SOURCE_BYTES {
+        let message = format!("the file has more than {MAX_SOURCE_BYTES} bytes");
         return Ok(Err(Refusal { code: ErrorCode::SourceTooLarge, message, detail: None }));
     }
-    let original = fs::read(input).with_context(|| format!("could not read {}", input.display()))?;
-    let original = Bytes::from(original);
     let made = sandbox.normalize(original.clone(), preset, Priority::Upload, |_| {}).await;
     Ok(made.map_err(Refusal::from).map(|photo| {
         let line = line(&photo, &original);
         (photo, line)
     }))
+}
+
+/// The whole file, or one byte more than is taken.
+async fn read(input: &Path) -> std::io::Result<Bytes> {
+    let mut original = Vec::new();
+    let most = MAX_SOURCE_BYTES + 1;
+    if is_pipe(input) {
+        tokio::io::stdin().take(most).read_to_end(&mut original).await?;
+    } else {
+        tokio::fs::File::open(input).await?.take(most).read_to_end(&mut original).await?;
+    }
+    Ok(original.into())
 }
 
 /// What a receipt would say.

@@ -6,11 +6,16 @@ use clap::Args;
 
 use super::{service::Service, signal::stop_signal};
 use crate::{
-    config::{self, check},
+    config::{
+        self,
+        check::{self, Problem},
+    },
     worker::Settings,
 };
 
-/// Runs jobs until SIGTERM or SIGINT: then lets running ones finish, and hands back the others.
+/// Runs jobs, until SIGTERM or SIGINT.
+///
+/// Then running jobs have time to finish, and the others are handed back.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Worker {
@@ -28,18 +33,20 @@ pub struct Worker {
     pub(super) traces: config::Traces,
 }
 
+impl Worker {
+    /// Settings that are right by themselves, but not together.
+    pub fn problems(&self) -> Vec<Problem> {
+        let (redis, s3, http) = (self.redis.problems(), self.s3.problems(), self.http.problems());
+        [redis, s3, self.worker.problems(), self.imaging.problems(), http].concat()
+    }
+}
+
 /// # Errors
 ///
 /// What ends a worker other than a signal; the exit code says of which kind it is.
 pub async fn run(args: Worker) -> anyhow::Result<ExitCode> {
+    check::together([args.problems()])?;
     let Worker { redis, s3, worker, imaging, http, traces: _ } = args;
-    check::together([
-        redis.problems(),
-        s3.problems(),
-        worker.problems(),
-        imaging.problems(),
-        http.problems(),
-    ])?;
     let service = Service::prepare(Settings { redis, s3, worker, imaging }, &http).await?;
     match service.run(stop_signal()?).await {
         Ok(()) => Ok(ExitCode::SUCCESS),

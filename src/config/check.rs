@@ -57,16 +57,61 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Every variable that means something to darkroom.
+/// Every variable that means something to an operator of darkroom; what is hidden is for its own tests.
 pub fn variables() -> BTreeSet<String> {
     let command = Everything::augment_args(Command::new("darkroom"));
-    let names = command.get_arguments().filter_map(variable_of);
+    let names = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(variable_of);
     names.chain(secret_file::WITH_FILE.iter().map(|name| secret_file::twin(name))).collect()
 }
 
 /// What the environment gets wrong of the settings that a command has, each looked at by itself.
 pub fn environment(command: &Command) -> Vec<Problem> {
     command.get_arguments().filter_map(problem_of).collect()
+}
+
+/// A group of settings as the environment has it, for a command that needs the group only in some of its calls.
+///
+/// # Errors
+///
+/// Every setting of the group that is missing, does not parse, or is wrong `together` with others.
+pub fn of_environment<A: Args>(together: impl Fn(&A) -> Vec<Problem>) -> Result<A, Problems> {
+    let command = secret_file::honoured(A::augment_args(Command::new("darkroom").disable_help_flag(true)));
+    let alone = environment(&command);
+    let found = mended(command, &alone).try_get_matches_from(["darkroom"]);
+    match found.and_then(|found| A::from_arg_matches(&found)) {
+        Ok(group) => {
+            let problems = joined(alone, together(&group));
+            if problems.is_empty() { Ok(group) } else { Err(Problems(problems)) }
+        }
+        // Each was looked at by itself: what is left is about the group, and names its settings.
+        Err(error) => Err(Problems(joined(alone, vec![wrong("settings", sentence(&error))]))),
+    }
+}
+
+/// A command that parses whatever the environment gets wrong: each of those settings has its default, or `unset`.
+/// What the others contradict in each other can be told then; what is said of the wrong ones themselves means nothing.
+pub fn mended(command: Command, problems: &[Problem]) -> Command {
+    let is_wrong = |arg: &Arg| {
+        variable_of(arg).is_some_and(|name| problems.iter().any(|problem| problem.variable == name))
+    };
+    let command = command.mut_args(|arg| {
+        if !is_wrong(&arg) {
+            return arg;
+        }
+        // The default of a secret may be the file that cannot be read.
+        let names_file = secret_file::WITH_FILE.iter().any(|name| variable_of(&arg).as_deref() == Some(name));
+        let needs_value = arg.is_required_set() || names_file;
+        let arg = arg.env(None::<&'static str>).required(false);
+        if needs_value { arg.default_value("unset") } else { arg }
+    });
+    command.mut_subcommands(|below| mended(below, problems))
+}
+
+/// What is wrong by itself, and what is wrong together about settings that are right by themselves.
+pub fn joined(alone: Vec<Problem>, together: Vec<Problem>) -> Vec<Problem> {
+    let is_new = |new: &Problem| alone.iter().all(|known| known.variable != new.variable);
+    let together: Vec<_> = together.into_iter().filter(is_new).collect();
+    [alone, together].concat()
 }
 
 /// Settings that are right by themselves, but not together.
@@ -230,17 +275,10 @@ impl Imaging {
 }
 
 impl Everything {
-    /// # Errors
-    ///
     /// Every setting that does not go with the others.
-    pub fn validate(&self) -> Result<(), Problems> {
-        together([
-            self.redis.problems(),
-            self.s3.problems(),
-            self.worker.problems(),
-            self.imaging.problems(),
-            self.http.problems(),
-        ])
+    pub fn problems(&self) -> Vec<Problem> {
+        let (redis, s3, http) = (self.redis.problems(), self.s3.problems(), self.http.problems());
+        [redis, s3, self.worker.problems(), self.imaging.problems(), http].concat()
     }
 }
 

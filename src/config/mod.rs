@@ -2,9 +2,11 @@
 //!
 //! Never connects to anything: a setting that parses and agrees with the others is all that is known here.
 
+pub mod bench;
 pub mod check;
 mod http;
 pub mod secret_file;
+pub mod steps;
 mod traces;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
@@ -222,6 +224,10 @@ pub struct Worker {
     /// Milliseconds between two looks at a bucket that is down, in every process.
     #[arg(long, env = "DARKROOM_BREAKER_PROBE_MS", default_value = "5000", value_parser = milliseconds)]
     pub breaker_probe: Duration,
+    /// Where a test wants the worker to stop.
+    #[cfg(feature = "test-hooks")]
+    #[arg(long, env = "DARKROOM_TEST_STOP_AT", hide = true)]
+    pub stop_at: Option<steps::StopAt>,
 }
 
 /// What pictures may be, and become.
@@ -277,10 +283,10 @@ pub struct Imaging {
 #[command(next_help_heading = "Log")]
 pub struct Log {
     /// What is logged, as tracing's filter directives.
-    #[arg(long, env = "DARKROOM_LOG", default_value = "info", value_parser = log_filter)]
+    #[arg(long, env = "DARKROOM_LOG", default_value = "info", value_parser = log_filter, global = true)]
     pub log: String,
     /// How it is logged.
-    #[arg(long, env = "DARKROOM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto)]
+    #[arg(long, env = "DARKROOM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto, global = true)]
     pub log_format: LogFormat,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A real Redis and an S3 server, for `darkroom dev`, the demo and the tests: nobody's pictures are trusted to them.
 
+pub mod bench;
 pub mod demo;
 pub mod page;
 pub mod pictures;

@@ -22,8 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct EmbeddedRedis {
     server: Child,
+    program: PathBuf,
+    folder: PathBuf,
     port: u16,
-    _folder: File,
+    _lock: File,
 }
 
 impl EmbeddedRedis {
@@ -39,13 +41,35 @@ impl EmbeddedRedis {
         let lock = lock(&folder)?;
 
         let port = free_port()?;
-        let server = command(&program, &folder, port)
-            .spawn()
-            .with_context(|| format!("could not start {}", program.display()))?;
-
-        let mut redis = Self { server, port, _folder: lock };
-        redis.answering(&folder).await?;
+        let server = spawn(&program, &folder, port)?;
+        let mut redis = Self { server, program, folder, port, _lock: lock };
+        redis.answering(Instant::now() + PATIENCE).await?;
         Ok(redis)
+    }
+
+    /// Ends the server as a power cut ends a process. What it acknowledged is in the append-only file.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let the process be ended.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.server.kill().await.context("could not kill the Redis server")
+    }
+
+    /// Starts a server that was killed again: same port, same data. Another one that still has the port is waited for.
+    ///
+    /// # Errors
+    ///
+    /// When it does not answer within 30 s.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.server = spawn(&self.program, &self.folder, self.port)?;
+            match self.answering(deadline).await {
+                Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(100)).await,
+                answered => return answered,
+            }
+        }
     }
 
     /// Where it listens.
@@ -53,12 +77,11 @@ impl EmbeddedRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    async fn answering(&mut self, folder: &Path) -> anyhow::Result<()> {
+    async fn answering(&mut self, deadline: Instant) -> anyhow::Result<()> {
         let client = redis::Client::open(self.url())?;
-        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.server.try_wait()? {
-                bail!("the Redis server ended at once ({status}):\n{}", last_lines(folder));
+                bail!("the Redis server ended at once ({status}):\n{}", last_lines(&self.folder));
             }
             if let Ok(mut connection) = client.get_multiplexed_async_connection().await
                 && redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
@@ -67,7 +90,11 @@ impl EmbeddedRedis {
             }
             sleep(Duration::from_millis(10)).await;
         }
-        bail!("the Redis server did not answer within {} s:\n{}", PATIENCE.as_secs(), last_lines(folder))
+        bail!(
+            "the Redis server did not answer within {} s:\n{}",
+            PATIENCE.as_secs(),
+            last_lines(&self.folder)
+        )
     }
 }
 
@@ -100,7 +127,7 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-fn command(program: &Path, folder: &Path, port: u16) -> Command {
+fn spawn(program: &Path, folder: &Path, port: u16) -> anyhow::Result<Child> {
     let mut command = dying_with_us(program);
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--daemonize", "no"])
@@ -114,7 +141,7 @@ fn command(program: &Path, folder: &Path, port: u16) -> Command {
         .stderr(Stdio::null())
         .process_group(0) // Ctrl-C is ours: the server ends after the worker
         .kill_on_drop(true);
-    command
+    command.spawn().with_context(|| format!("could not start {}", program.display()))
 }
 
 /// On Linux the kernel ends the server however this process ends, which `kill_on_drop` cannot promise.

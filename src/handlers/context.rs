@@ -7,11 +7,11 @@ use std::{
 
 use darkroom_jobs::{JobId, Kind, ObjectKey, SourceFacts, Timestamp, Timings, Visual, Warning};
 
-use super::error::JobError;
+use super::{error::JobError, step};
 use crate::{
-    config,
+    config::{self, steps::Step},
     queue::{
-        clock::Clock,
+        clock::{Clock, milliseconds},
         health::HealthBoard,
         lease::LeaseKey,
         tombstone::{Look, Tombstones},
@@ -59,6 +59,7 @@ pub struct Context {
     pub enqueued_at: Timestamp,
     /// What the last delivery left for this one.
     pub note: Option<String>,
+    settings: Arc<config::Worker>,
     lease: LeaseKey,
     clock: Clock,
     learnt: Arc<Mutex<Learnt>>,
@@ -96,6 +97,7 @@ impl Context {
             kind: job.kind,
             enqueued_at: job.enqueued_at,
             note: job.note.clone(),
+            settings: Arc::clone(&tools.settings),
             lease,
             clock,
             learnt,
@@ -128,6 +130,11 @@ impl Context {
         self.clock.stand_still(waiting);
     }
 
+    /// Says in the log how far the job is.
+    pub async fn reached(&self, step: Step) {
+        step::reached(step, &self.job_id, &self.settings).await;
+    }
+
     /// Notes something for the receipt.
     pub fn learn(&self, note: impl FnOnce(&mut Learnt)) {
         note(&mut self.learnt.lock().unwrap_or_else(PoisonError::into_inner));
@@ -136,5 +143,5 @@ impl Context {
 
 /// Milliseconds since then.
 pub fn elapsed_ms(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    milliseconds(since.elapsed())
 }

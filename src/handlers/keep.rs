@@ -6,7 +6,7 @@
 //! 4. Look again, and store it under the key made of its ids; doing it twice is harmless.
 //! 5. Look once more: a delete that came during the PUT wins.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use darkroom_jobs::{
     Encoding, Kind, MAX_SOURCE_BYTES, Object, ObjectKey, Source, SourceFacts, Visual, Warning, WarningCode,
@@ -18,7 +18,9 @@ use super::{
     error::JobError,
 };
 use crate::{
+    config::steps::Step,
     imaging::{Limits, PresetName, header::Header},
+    queue::clock::milliseconds,
     sandbox::{self, Photo, Priority},
     sources::Original,
     storage::put::{CACHE_PRIVATE, CACHE_PUBLIC, ObjectAttributes, StoredObject},
@@ -26,6 +28,9 @@ use crate::{
 
 /// Media type of everything that is stored.
 const JPEG: &str = "image/jpeg";
+
+/// What turns originals into pictures, as objects name it.
+pub const PIPELINE: &str = concat!("darkroom/", env!("CARGO_PKG_VERSION"));
 
 /// Keeps the picture at `source` under `key`. Running it twice stores the same object once.
 ///
@@ -41,10 +46,13 @@ pub async fn keep(
     ctx.still_wanted(key).await?;
 
     let original = fetch(ctx, source).await?;
+    ctx.reached(Step::Fetched).await;
     let photo = normalize(ctx, &original, preset).await?;
+    ctx.reached(Step::Normalized).await;
 
     ctx.still_wanted(key).await?;
     let stored = store(ctx, key, &original, &photo).await?;
+    ctx.reached(Step::Stored).await;
 
     ctx.still_wanted(key).await?;
     info!(object.key = %key, size_bytes = stored.size, "picture stored");
@@ -80,15 +88,14 @@ async fn normalize(ctx: &Context, original: &Original, preset: PresetName) -> Re
 /// Notes what the picture told of itself.
 fn learn(ctx: &Context, photo: &Photo) {
     let (facts, timings) = (&photo.normalized.facts, photo.timings);
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).ok();
     ctx.learn(|learnt| {
         let declared = learnt.source.as_ref().and_then(|source| source.declared_type.clone());
         learnt.warnings = photo.normalized.warnings.clone();
         learnt.warnings.extend(type_mismatch(declared.as_deref(), facts.detected_type));
         learnt.visual = Some(Visual { thumbhash: facts.thumbhash.clone(), dominant: facts.dominant.clone() });
-        learnt.timings.decode = ms(timings.decode);
-        learnt.timings.process = ms(timings.process);
-        learnt.timings.encode = ms(timings.encode);
+        learnt.timings.decode = Some(milliseconds(timings.decode));
+        learnt.timings.process = Some(milliseconds(timings.process));
+        learnt.timings.encode = Some(milliseconds(timings.encode));
         if let Some(source) = &mut learnt.source {
             source.detected_type = Some(facts.detected_type.into());
             source.width = Some(facts.width);
@@ -126,7 +133,7 @@ async fn store(
         job_id: Some(ctx.job_id.clone()),
         enqueued_ms: Some(ctx.enqueued_at.unix_ms()),
         source_sha256: Some(original.sha256.clone()),
-        pipeline: Some(concat!("darkroom/", env!("CARGO_PKG_VERSION")).into()),
+        pipeline: Some(PIPELINE.into()),
     };
     let stored = ctx.storage.put_once(key, photo.normalized.jpeg.clone().into(), &attributes).await?;
     ctx.learn(|learnt| learnt.timings.store = Some(elapsed_ms(started)));

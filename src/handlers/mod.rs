@@ -9,4 +9,5 @@ pub mod error;
 pub mod ingest;
 pub mod keep;
 pub mod report;
+pub mod step;
 pub mod upload;

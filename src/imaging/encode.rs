@@ -6,6 +6,9 @@ use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
 
 use super::{Preset, color, error::Error, raster::Raster8};
 
+/// What writes the JPEG.
+pub(super) const LIBRARY: &str = "jpeg-encoder";
+
 /// Lowest quality that a poor original may ask for.
 const QUALITY_FLOOR: u8 = 60;
 

@@ -23,6 +23,9 @@ use error::Error;
 use facts::Facts;
 use header::Header;
 
+/// The library that writes JPEGs.
+pub const ENCODER: &str = encode::LIBRARY;
+
 /// What an original may be; checked on its header, before memory is allocated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {

@@ -1,11 +1,22 @@
-//! The time that a delivery may take.
+//! Time: what a delivery may take of it, and in milliseconds, as Redis counts it.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use darkroom_jobs::Timestamp;
 use tokio::sync::Notify;
+
+/// Whole milliseconds; what is too long to be counted is the longest time there is.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The moment so long after another.
+pub fn later(than: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_unix_ms(than.unix_ms().saturating_add(milliseconds(by)))
+}
 
 /// Counts down while a job runs, and stands still while it waits for memory. Clones share one clock.
 #[derive(Clone, Debug)]

@@ -36,6 +36,38 @@ pub fn managed(client: &Client) -> RedisResult<ConnectionManager> {
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
+/// Asks again, twice at most, when the connection breaks: for what can be repeated. A Redis that is away is not waited for.
+///
+/// # Errors
+///
+/// Redis', or those of the last connection.
+pub async fn repeated<T, F>(mut ask: impl FnMut() -> F) -> RedisResult<T>
+where
+    F: Future<Output = RedisResult<T>>,
+{
+    let mut cuts = 0;
+    loop {
+        match ask().await {
+            Err(error) if error.is_connection_dropped() && cuts < 2 => cuts += 1,
+            answered => return answered,
+        }
+    }
+}
+
+/// As [`managed`], for a command that a person waits for: a Redis that is away is told within some seconds.
+///
+/// # Errors
+///
+/// As [`managed`].
+pub fn impatient(client: &Client) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_connection_timeout(Some(Duration::from_secs(5)))
+        .set_number_of_retries(2)
+        .set_max_delay(Duration::from_secs(1));
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+}
+
 /// Full jitter: a random pause of at most 100 ms · 2^n, and at most [`RECONNECT_MAX`].
 pub fn backoff(failures: u32) -> Duration {
     let most = Duration::from_millis(100).saturating_mul(1 << failures.min(10)).min(RECONNECT_MAX);

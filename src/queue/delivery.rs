@@ -5,7 +5,10 @@ use std::time::Instant;
 use darkroom_jobs::{JobId, Kind, Timestamp};
 use redis::{FromRedisValue, ParsingError, Value, from_redis_value};
 
-use super::lease::{Lease, LeaseKey};
+use super::{
+    clock::later,
+    lease::{Lease, LeaseKey},
+};
 
 /// Crashes within 72 h after which a job is given up.
 pub const MAX_CRASHES: u32 = 8;
@@ -61,8 +64,7 @@ pub struct ClaimedJob {
 impl ClaimedJob {
     /// Now, by Redis' clock as it was at the claim and the time since.
     pub fn now(&self) -> Timestamp {
-        let since = u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Timestamp::from_unix_ms(self.claimed_at.unix_ms().saturating_add(since))
+        later(self.claimed_at, self.received.elapsed())
     }
 }
 

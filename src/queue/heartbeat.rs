@@ -16,10 +16,10 @@ use redis::{Client, Connection, RedisResult};
 use tracing::{debug, warn};
 
 use super::{
+    clock::milliseconds,
     connection,
     lease::{LeaseKey, Leases},
     scripts,
-    settle::milliseconds,
 };
 
 /// Leases that one call of the script renews.
@@ -123,7 +123,8 @@ fn beat(mut beater: Beater, every: Duration, shared: &Shared) {
                 beater.connection = None;
                 failures += 1;
                 warn!(error = %error, failures, "leases not renewed");
-                connection::backoff(failures)
+                // Never longer than a beat: the grace after an outage is one lease.
+                connection::backoff(failures).min(every)
             }
         };
         thread::park_timeout(pause);

@@ -65,6 +65,9 @@ pub struct Running {
     pub deliveries: u64,
 }
 
+/// Paused or not, the hash of totals, the next ids, Redis' time.
+type Look = (bool, BTreeMap<String, i64>, Vec<Vec<u8>>, (u64, u64));
+
 /// What the hash of a ready job says of its age: since when it is due, since when it is known, its final receipt.
 type Ready = (Option<u64>, Option<u64>, Option<String>);
 
@@ -99,12 +102,7 @@ impl Inspector {
     pub async fn stats(&self, kind: Kind) -> Result<QueueStats, RedisError> {
         let queue = self.keys.queue(kind);
         let counts = self.counts(kind).await?;
-        let (paused, mut settled, next, (seconds, micros)): (
-            bool,
-            BTreeMap<String, i64>,
-            Vec<Vec<u8>>,
-            (u64, u64),
-        ) = Pipeline::new()
+        let (paused, mut settled, next, (seconds, micros)): Look = Pipeline::new()
             .exists(queue.paused())
             .hgetall(queue.stats())
             .lrange(queue.active(), 0, HEAD - 1)

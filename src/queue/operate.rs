@@ -142,8 +142,10 @@ impl Operator {
             let original = payload.as_deref().and_then(original);
             let now = Timestamp::from_unix_ms(seconds * 1000 + micros / 1000);
             let receipt = cancelled(receipt, original.as_ref(), now);
-            if self.write_cancelled(&receipt).await? {
-                return Ok(Removed { receipt, original });
+            match self.write_cancelled(&receipt).await? {
+                1 => return Ok(Removed { receipt, original }),
+                4 => {}
+                _ => return Err(refusal(&self.receipt(id).await?)),
             }
         }
         // It was delivered again and again while we looked.
@@ -185,13 +187,13 @@ impl Operator {
         receipt.ok_or_else(|| OperateError::Unknown(id.clone()))
     }
 
-    /// Whether the receipt was written; `false` when the job was delivered since it was read, or is not waiting.
-    async fn write_cancelled(&self, receipt: &Receipt) -> Result<bool, RedisError> {
+    /// Writes the receipt, and gives the script's answer.
+    async fn write_cancelled(&self, receipt: &Receipt) -> Result<u8, RedisError> {
         let id = &receipt.job_id;
         let queue = self.keys.queue(receipt.kind);
         let json = |value: serde_json::Result<String>| value.expect("receipts and events are plain JSON");
         let event = Event::of_receipt(receipt).map(|event| json(serde_json::to_string(&event)));
-        let answer: u8 = scripts::JOB_CANCEL
+        scripts::JOB_CANCEL
             .key(queue.leases())
             .key(queue.data())
             .key(queue.meta(id))
@@ -206,8 +208,7 @@ impl Operator {
             .arg(json(serde_json::to_string(receipt)))
             .arg(event.unwrap_or_default())
             .invoke_async(&mut self.connection.clone())
-            .await?;
-        Ok(answer == 1)
+            .await
     }
 
     /// Ids of all dead jobs, the oldest first.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use darkroom_jobs::{BucketHealth, Job as _, JobId, Payload, redis_keys::Keys};
 use redis::{RedisResult, aio::ConnectionManager};
 
-use super::{scripts, settle::milliseconds};
+use super::{clock::milliseconds, scripts};
 
 /// Enqueues the periodic look at the bucket.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use darkroom_jobs::{Event, JobId, Receipt, redis_keys::Keys};
 use redis::{RedisResult, aio::ConnectionManager};
 
-use super::{lease::LeaseKey, scripts};
+use super::{clock::milliseconds, lease::LeaseKey, scripts};
 
 /// How a delivery ends. Made by the worker from the handler's verdict; nothing here knows why.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,8 +124,4 @@ pub(super) async fn write(
         .invoke_async(redis)
         .await?;
     Ok(if written == 1 { Settled::Written } else { Settled::Lost })
-}
-
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use darkroom_jobs::{ObjectKey, OwnerPrefix, Timestamp, redis_keys::Keys};
 use redis::{RedisResult, aio::ConnectionManager};
 
-use super::{lease::LeaseKey, scripts, settle::milliseconds};
+use super::{clock::milliseconds, connection, lease::LeaseKey, scripts};
 
 /// The tombstones of one deployment.
 #[derive(Clone)]
@@ -38,11 +38,14 @@ impl Tombstones {
     ///
     /// Redis': then nothing may be removed.
     pub async fn bury(&self, key: &ObjectKey) -> RedisResult<Timestamp> {
-        let ms: u64 = scripts::TOMBSTONE_WRITE
-            .key(self.keys.tombstone(key))
-            .arg(milliseconds(self.ttl))
-            .invoke_async(&mut self.redis.clone())
-            .await?;
+        let (tombstone, ttl_ms) = (self.keys.tombstone(key), milliseconds(self.ttl));
+        let ms: u64 = connection::repeated(|| {
+            let mut redis = self.redis.clone();
+            let mut call = scripts::TOMBSTONE_WRITE.key(&tombstone);
+            call.arg(ttl_ms);
+            async move { call.invoke_async(&mut redis).await }
+        })
+        .await?;
         Ok(Timestamp::from_unix_ms(ms))
     }
 
@@ -60,12 +63,13 @@ impl Tombstones {
         owner: &OwnerPrefix,
     ) -> RedisResult<Look> {
         let meta = [self.keys.queue(lease.kind).meta_prefix().into_bytes(), lease.id.clone()].concat();
-        let (image, owner, token): (Option<u64>, Option<u64>, Option<String>) = redis::pipe()
-            .get(self.keys.tombstone(key))
-            .get(self.keys.tombstone(owner))
-            .hget(meta, "dr_token")
-            .query_async(&mut self.redis.clone())
-            .await?;
+        let mut questions = redis::pipe();
+        questions.get(self.keys.tombstone(key)).get(self.keys.tombstone(owner)).hget(meta, "dr_token");
+        let (image, owner, token): (Option<u64>, Option<u64>, Option<String>) = connection::repeated(|| {
+            let (mut redis, questions) = (self.redis.clone(), &questions);
+            async move { questions.query_async(&mut redis).await }
+        })
+        .await?;
         let deleted = image.into_iter().chain(owner.filter(|ms| *ms >= enqueued_at.unix_ms())).max();
         Ok(match deleted {
             Some(ms) => Look::Deleted(Timestamp::from_unix_ms(ms)),

@@ -14,7 +14,7 @@ use darkroom_jobs::{Kind, redis_keys::Keys};
 use redis::{RedisResult, aio::ConnectionManager};
 use tracing::{debug, info};
 
-use super::{scripts, settle::milliseconds};
+use super::{clock::milliseconds, scripts};
 use crate::config;
 
 /// Jobs that one call of the script moves, per queue and kind of work.

@@ -116,3 +116,90 @@ impl Drop for Reservation {
         self.budget.admit();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot::Receiver;
+
+    use super::*;
+
+    fn granted(waiting: &mut Receiver<Reservation>) -> Option<Reservation> {
+        waiting.try_recv().ok()
+    }
+
+    #[test]
+    fn cores_and_memory_are_never_given_twice_and_always_come_back() {
+        let budget = Budget::new(100, 2);
+
+        let mut first = budget.reserve(60, Priority::Upload);
+        let mut too_much = budget.reserve(60, Priority::Upload);
+        let mut small = budget.reserve(40, Priority::Upload);
+        let mut no_core = budget.reserve(0, Priority::Upload);
+        let (first, small) = (granted(&mut first), granted(&mut small));
+
+        assert!(first.is_some() && small.is_some(), "a smaller one passes");
+        assert!(granted(&mut too_much).is_none() && granted(&mut no_core).is_none());
+        drop(first);
+        let large = granted(&mut too_much);
+        assert!(large.is_some(), "what came back is given to who waits");
+        drop((small, large));
+        assert!(granted(&mut no_core).is_some());
+        let state = budget.lock();
+        assert_eq!((state.free_bytes, state.free_cores), (100, 2));
+    }
+
+    #[test]
+    fn who_left_is_passed_over() {
+        let budget = Budget::new(100, 1);
+        let mut running = budget.reserve(100, Priority::Upload);
+        let running = granted(&mut running).expect("nobody else is there");
+        drop(budget.reserve(100, Priority::Upload));
+        let mut stayed = budget.reserve(100, Priority::Upload);
+
+        drop(running);
+
+        assert!(granted(&mut stayed).is_some());
+    }
+
+    #[test]
+    fn uploads_go_first_and_every_fourth_permit_is_an_ingests() {
+        let budget = Budget::new(100, 1);
+        let mut running = budget.reserve(1, Priority::Ingest);
+        let mut running = granted(&mut running);
+        let order = |kind| (0..6).map(|_| (kind, budget.reserve(1, kind))).collect::<Vec<_>>();
+        let mut waiting = order(Priority::Ingest);
+        waiting.extend(order(Priority::Upload));
+
+        let mut served = Vec::new();
+        while !waiting.is_empty() {
+            drop(running.take());
+            let next = waiting.iter_mut().enumerate().find_map(|(at, (_, one))| Some((at, granted(one)?)));
+            let (at, reservation) = next.expect("a core is free, so somebody has it");
+            served.push(waiting.remove(at).0);
+            running = Some(reservation);
+        }
+
+        use Priority::{Ingest as I, Upload as U};
+        assert_eq!(served, [U, U, U, I, U, U, U, I, I, I, I, I]);
+    }
+
+    #[test]
+    fn a_large_picture_is_not_passed_for_ever() {
+        let budget = Budget::new(100, 2);
+        let mut small = budget.reserve(50, Priority::Upload);
+        let mut small = granted(&mut small);
+        let mut large = budget.reserve(100, Priority::Upload);
+
+        let mut passed = 0;
+        loop {
+            let mut next = budget.reserve(50, Priority::Upload);
+            let Some(reservation) = granted(&mut next) else { break };
+            passed += 1;
+            small = Some(reservation);
+        }
+        drop(small);
+
+        assert_eq!(passed, MAX_OVERTAKEN);
+        assert!(granted(&mut large).is_some(), "its turn comes as soon as the others are done");
+    }
+}

@@ -6,15 +6,18 @@ mod budget;
 mod machine;
 mod thread;
 
-use std::{num::NonZero, time::Duration};
+use std::{
+    num::NonZero,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use darkroom_jobs::ErrorCode;
 use serde_json::Value;
 
 use crate::{
-    config,
-    imaging::{self, Limits, Normalized, Preset, PresetName, header::Header},
+    config, digest,
+    imaging::{self, Limits, Normalized, Preset, PresetName, Stage, header::Header},
 };
 use budget::{Budget, Reservation};
 use thread::Threads;
@@ -146,11 +149,26 @@ impl Sandbox {
             PresetName::UserPhoto => self.user_photo,
             PresetName::Product => self.product,
         };
-        let header = Header::read(&original, &self.limits)?;
-        let reservation = self.reserve(header.peak_bytes(&preset), priority, on_wait).await?;
+        let peak_bytes = self.within_deadline((), self.peak_bytes(&original, preset)).await?;
+        let reservation = self.reserve(peak_bytes, priority, on_wait).await?;
 
-        let made = self.threads.run(original, preset, self.limits.clone(), reservation);
-        tokio::time::timeout(self.deadline, made).await.map_err(|_| Error::Timeout(self.deadline))?
+        let limits = self.limits.clone();
+        self.within_deadline(reservation, move || photo(&original, &preset, &limits)).await
+    }
+
+    /// Memory that the picture will need; finding the markers of 32 MiB is work for a thread, too.
+    fn peak_bytes(&self, original: &Bytes, preset: Preset) -> impl FnOnce() -> Result<u64, Error> + use<> {
+        let (original, limits) = (original.clone(), self.limits.clone());
+        move || Ok(Header::read(&original, &limits)?.peak_bytes(&preset))
+    }
+
+    async fn within_deadline<T: Send + 'static>(
+        &self,
+        held: impl Send + 'static,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let made = tokio::time::timeout(self.deadline, self.threads.run(held, work)).await;
+        made.map_err(|_| Error::Timeout(self.deadline))?
     }
 
     /// How long the slowest decoder has overrun its deadline, if one has. A thread cannot be stopped: a process that has
@@ -177,4 +195,19 @@ impl Sandbox {
         on_wait(false);
         answer.map_err(|_| Error::NoMemory)?.map_err(|_| Error::NoMemory)
     }
+}
+
+fn photo(original: &[u8], preset: &Preset, limits: &Limits) -> Result<Photo, Error> {
+    let (mut timings, mut since) = (Timings::default(), Instant::now());
+    let normalized = imaging::normalize(original, preset, limits, &mut |stage| {
+        let spent = match stage {
+            Stage::Decoded => &mut timings.decode,
+            Stage::Processed => &mut timings.process,
+            Stage::Encoded => &mut timings.encode,
+        };
+        *spent = since.elapsed();
+        since = Instant::now();
+    })?;
+    let sha256 = digest::sha256(&normalized.jpeg);
+    Ok(Photo { normalized, sha256, timings })
 }

@@ -1,4 +1,4 @@
-//! One picture on one blocking thread, which may panic and may run late.
+//! Work on a blocking thread, which may panic and may run late.
 
 use std::{
     cell::Cell,
@@ -8,13 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
-use super::{Error, Photo, Timings, budget::Reservation};
-use crate::{
-    digest,
-    imaging::{self, Limits, Preset, Stage},
-};
+use super::Error;
 
 /// The decoders that run. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -46,23 +40,20 @@ impl Threads {
         Self { deadline, running: Arc::default() }
     }
 
-    /// Runs even when nobody waits for it any more; the reservation is held until it has really ended.
-    pub async fn run(
+    /// Runs even when nobody waits for it any more; `held` is dropped when it has really ended.
+    pub async fn run<T: Send + 'static>(
         &self,
-        original: Bytes,
-        preset: Preset,
-        limits: Limits,
-        reservation: Reservation,
-    ) -> Result<Photo, Error> {
+        held: impl Send + 'static,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let entry = Entry::new(&self.running);
         #[expect(clippy::disallowed_methods, reason = "the sandbox is where blocking work starts")]
         let thread = tokio::task::spawn_blocking(move || {
             DECODES.set(true);
-            let made = panic::catch_unwind(AssertUnwindSafe(|| photo(&original, &preset, &limits)));
+            let made = panic::catch_unwind(AssertUnwindSafe(work));
             DECODES.set(false);
-            drop(original);
             drop(entry);
-            drop(reservation);
+            drop(held);
             made.unwrap_or(Err(Error::Crashed))
         });
         thread.await.unwrap_or(Err(Error::Crashed))
@@ -73,21 +64,6 @@ impl Threads {
         let longest = running.since.values().map(Instant::elapsed).max()?;
         longest.checked_sub(self.deadline).filter(|overrun| !overrun.is_zero())
     }
-}
-
-fn photo(original: &[u8], preset: &Preset, limits: &Limits) -> Result<Photo, Error> {
-    let (mut timings, mut since) = (Timings::default(), Instant::now());
-    let normalized = imaging::normalize(original, preset, limits, &mut |stage| {
-        let spent = match stage {
-            Stage::Decoded => &mut timings.decode,
-            Stage::Processed => &mut timings.process,
-            Stage::Encoded => &mut timings.encode,
-        };
-        *spent = since.elapsed();
-        since = Instant::now();
-    })?;
-    let sha256 = digest::sha256(&normalized.jpeg);
-    Ok(Photo { normalized, sha256, timings })
 }
 
 impl Entry {
@@ -121,4 +97,43 @@ fn silence_decoders() {
             }
         }));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_and_gives_back_what_was_held() {
+        let threads = Threads::new(Duration::from_secs(20));
+        let held = Arc::new(());
+
+        let answer: Result<(), _> = threads.run(Arc::clone(&held), || panic!("a broken decoder")).await;
+
+        assert!(matches!(answer, Err(Error::Crashed)), "{answer:?}");
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert_eq!(threads.stuck(), None);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_holds_its_reservation_until_it_ends() {
+        let threads = Threads::new(Duration::from_millis(1));
+        let (held, (go, wait)) = (Arc::new(()), mpsc::channel::<()>());
+        let work = {
+            let held = Arc::clone(&held);
+            threads.run(held, move || wait.recv().map_err(|_| Error::Crashed))
+        };
+
+        let given_up = tokio::time::timeout(Duration::from_millis(20), work).await;
+
+        assert!(given_up.is_err(), "the work waits for us");
+        assert_eq!(Arc::strong_count(&held), 2, "a thread cannot be stopped: its memory is still in use");
+        assert!(threads.stuck() > Some(Duration::from_millis(10)), "{:?}", threads.stuck());
+        go.send(()).expect("the thread waits");
+        while threads.stuck().is_some() || Arc::strong_count(&held) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
 }

@@ -148,13 +148,14 @@ fn word_of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &str {
     error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default()
 }
 
-/// Whether TLS failed because of who the server is. `source()` of an I/O error skips the error that it wraps.
+/// Whether TLS failed because of who the server is.
 fn is_certificate(error: &(dyn StdError + 'static)) -> bool {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
+    }
+    // `source()` of an I/O error skips the error that it wraps.
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    let wrapped = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>());
-    let tls = error.downcast_ref::<rustls::Error>().or(wrapped);
-    tls.is_some_and(|tls| matches!(tls, rustls::Error::InvalidCertificate(_)))
-        || error.source().is_some_and(is_certificate)
+    wrapped.is_some_and(|wrapped| is_certificate(wrapped)) || error.source().is_some_and(is_certificate)
 }
 
 fn kind_of<E>(error: &SdkError<E, HttpResponse>) -> ErrorKind

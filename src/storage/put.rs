@@ -1,6 +1,7 @@
 //! Writing objects: once, and checked.
 
 use aws_sdk_s3::{
+    config::{Builder, RequestChecksumCalculation::WhenSupported},
     operation::put_object::PutObjectOutput,
     primitives::ByteStream,
     types::{ChecksumAlgorithm, ObjectCannedAcl, ServerSideEncryption},
@@ -172,12 +173,20 @@ impl Storage {
             .set_content_type(attributes.content_type.clone())
             .set_cache_control(attributes.cache_control.clone())
             .set_metadata(Some(metadata.collect()))
-            .set_checksum_algorithm(checksum)
+            .set_checksum_algorithm(checksum.clone())
             .set_server_side_encryption(config.s3_sse.as_deref().map(ServerSideEncryption::from))
             .set_ssekms_key_id(config.s3_kms_key_id.clone())
             .set_acl(config.s3_acl.as_deref().map(ObjectCannedAcl::from))
             .set_if_none_match(once.then(|| "*".to_owned()))
-            .body(ByteStream::from(body));
+            .body(ByteStream::from(body))
+            .customize();
+        // `WhenRequired`, which the client is set to, leaves out even a checksum that was asked for.
+        let request = match checksum {
+            Some(_) => {
+                request.config_override(Builder::default().request_checksum_calculation(WhenSupported))
+            }
+            None => request,
+        };
         request.send().await.map_err(|error| Error::of("PutObject", error))
     }
 }

@@ -15,13 +15,15 @@ use super::{
     backend::Parcel,
     bucket_watch,
     outcome::{Failure, Outcome},
-    registry::{AnyJob, Envelope},
+    registry::{AnyJob, Envelope, Handler},
 };
 use crate::{
+    config::steps::Step,
     handlers::{
         context::{Context, Learnt, Tools},
         error::JobError,
         report::Report,
+        step,
     },
     queue::{
         breaker::Breaker,
@@ -37,6 +39,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Running {
     tools: Tools,
+    handler: Handler,
     queue: Handle,
     breaker: Breaker,
     tasks: Arc<Mutex<Vec<AbortHandle>>>,
@@ -45,17 +48,17 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn new(tools: Tools, queue: Handle, breaker: Breaker) -> Self {
-        Self { tools, queue, breaker, tasks: Arc::default(), count: watch::channel(0).0 }
+    pub fn new(tools: Tools, handler: Handler, queue: Handle, breaker: Breaker) -> Self {
+        Self { tools, handler, queue, breaker, tasks: Arc::default(), count: watch::channel(0).0 }
     }
 
     /// Executes a delivery in a task of its own and waits for it. Never fails: what happens to the job is settled.
     pub async fn start(&self, parcel: Parcel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(delivery) = parcel.open() else { return Ok(()) };
         let (tools, queue, breaker) = (self.tools.clone(), self.queue.clone(), self.breaker.clone());
-        let counted = Counted::new(&self.count);
+        let (handler, counted) = (self.handler, Counted::new(&self.count));
         let task = tokio::spawn(async move {
-            execute(&tools, &queue, &breaker, delivery).await;
+            execute(&tools, handler, &queue, &breaker, delivery).await;
             drop(counted);
         });
         {
@@ -98,17 +101,24 @@ impl Drop for Counted {
     }
 }
 
-async fn execute(tools: &Tools, queue: &Handle, breaker: &Breaker, Delivery { lease, job }: Delivery) {
+async fn execute(
+    tools: &Tools,
+    handler: Handler,
+    queue: &Handle,
+    breaker: &Breaker,
+    Delivery { lease, job }: Delivery,
+) {
     let decoded = judge(&job);
     let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
     let span = info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts + 1);
     traces::go_on(&span, envelope.traceparent.as_deref());
     async {
+        step::reached(Step::Claimed, &job.id, &tools.settings).await;
         let learnt = Arc::<Mutex<Learnt>>::default();
         let result = match (decoded, expired(&envelope, &job)) {
             (Err(failure), _) => Err(failure),
             (Ok(_), true) => Err(Failure::Expired),
-            (Ok(decoded), false) => run(tools, &lease, &job, decoded, Arc::clone(&learnt)).await,
+            (Ok(decoded), false) => run(tools, handler, &lease, &job, decoded, Arc::clone(&learnt)).await,
         };
         bucket_watch::note(breaker, &result);
         let learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -116,6 +126,7 @@ async fn execute(tools: &Tools, queue: &Handle, breaker: &Breaker, Delivery { le
         let Some(settlement) = outcome.settlement(result) else {
             return info!("delivery given up: the job is another worker's by now");
         };
+        step::reached(Step::Settling, &job.id, &tools.settings).await;
         settle(tools, queue, lease, &job, &envelope, settlement).await;
     }
     .instrument(span)
@@ -153,16 +164,17 @@ fn expired(envelope: &Envelope, job: &ClaimedJob) -> bool {
 /// Runs the handler in a task of its own, until it ends, its time is over, or the job is not ours any more.
 async fn run(
     tools: &Tools,
+    handler: Handler,
     lease: &Lease,
     job: &ClaimedJob,
     decoded: AnyJob,
     learnt: Arc<Mutex<Learnt>>,
 ) -> Result<Report, Failure> {
     let ctx = Context::new(tools, job, lease.key().clone(), lease.clock().clone(), learnt);
-    let mut handler = JoinSet::new();
-    handler.spawn(async move { decoded.run(&ctx).await }.in_current_span());
+    let mut task = JoinSet::new();
+    task.spawn(handler(decoded, ctx).in_current_span());
     let ended = tokio::select! {
-        ended = handler.join_next() => ended.expect("the handler was just spawned"),
+        ended = task.join_next() => ended.expect("the handler was just spawned"),
         () = lease.clock().expired() => return Err(Failure::TimedOut),
         () = lease.lost() => return Err(Failure::Job(JobError::LeaseLost)),
     };
@@ -192,6 +204,7 @@ async fn settle(
     if queue.settle(lease, settlement).await == Settled::Lost {
         return info!("settlement not written: the job is another worker's by now");
     }
+    step::reached(Step::Settled, &job.id, &tools.settings).await;
     if spent && let Some(source) = &envelope.source {
         let removing = tools.sources.remove(source);
         match tokio::time::timeout(Duration::from_secs(10), removing).await {

@@ -2,7 +2,7 @@
 //!
 //! Never knows what a job does.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use apalis::prelude::{Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use darkroom_jobs::Kind;
@@ -16,7 +16,7 @@ use crate::{
         boot,
         breaker::Breaker,
         connection,
-        consumer::{Consumer, StartError},
+        consumer::{Consumer, Deliveries, StartError},
         health::HealthBoard,
         periodic::Periodic,
         tombstone::Tombstones,
@@ -31,9 +31,12 @@ mod backend;
 mod bucket_watch;
 mod execution;
 mod outcome;
-mod registry;
+pub mod registry;
 mod retry;
 mod schedule;
+
+use execution::Running;
+use registry::Handler;
 
 /// What a worker is made of.
 #[derive(Clone, Debug)]
@@ -87,6 +90,8 @@ impl Fatal {
 pub struct Parts {
     /// What handlers use.
     pub tools: Tools,
+    /// Runs a job; a benchmark's does nothing.
+    pub handler: Handler,
     /// Whether the worker lives, for those who probe it.
     pub vitals: Vitals,
 }
@@ -96,7 +101,7 @@ impl Parts {
     ///
     /// Settings that cannot be used.
     pub async fn new(settings: &Settings) -> Result<Self, Fatal> {
-        Ok(Self { tools: tools(settings).await?, vitals: Vitals::default() })
+        Ok(Self { tools: tools(settings).await?, handler: registry::handle, vitals: Vitals::default() })
     }
 }
 
@@ -111,15 +116,41 @@ where
     S: Future<Output = T> + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
-    let Parts { tools, vitals } = parts;
+    let Parts { tools, handler, vitals } = parts;
     boot::ready(&settings.redis).await?;
     let slots = slots(&settings.worker);
-    let (consumer, mut deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
+    let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
     let consumer = Arc::new(consumer);
     vitals.begin(consumer.pulse());
-    let running = execution::Running::new(tools.clone(), consumer.handle(), consumer.breaker().clone());
+    let signal = async move {
+        let second = signal.await;
+        vitals.stop();
+        second
+    };
+    let running = Running::new(tools.clone(), handler, consumer.handle(), consumer.breaker().clone());
     let beside = look_after_the_bucket(&settings, &tools, consumer.breaker())?;
+    let monitor = monitor(slots, deliveries, &running);
 
+    let verdict = tokio::select! {
+        verdict = until_told(monitor, signal, &consumer, &running, settings.worker.shutdown) => verdict,
+        () = watch_decoders(&tools.sandbox) => {
+            error!("a decoder did not come back; ending so that a supervisor starts anew");
+            Err(Fatal::Stuck)
+        }
+    };
+    drop(beside);
+    consumer.stop();
+    running.abort();
+    hand_back(consumer, running).await;
+    verdict
+}
+
+/// One apalis worker for each queue.
+fn monitor(
+    slots: Vec<(Kind, usize)>,
+    mut deliveries: HashMap<Kind, Deliveries>,
+    running: &Running,
+) -> Monitor {
     let mut monitor = Monitor::new().shutdown_timeout(Duration::from_millis(100));
     for (kind, slots) in slots {
         let backend =
@@ -139,45 +170,43 @@ where
         });
         info!(job.kind = %kind, slots, "queue served");
     }
+    monitor
+}
 
+/// Runs the monitor until the signal, and then waits for running jobs until their time is over or a second signal.
+async fn until_told<S, T>(
+    monitor: Monitor,
+    signal: S,
+    consumer: &Arc<Consumer>,
+    running: &Running,
+    patience: Duration,
+) -> Result<(), Fatal>
+where
+    S: Future<Output = T> + Send + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
     let (told, mut second) = tokio::sync::oneshot::channel();
-    let stopping = Arc::clone(&consumer);
+    let stopping = Arc::clone(consumer);
     let signal = async move {
         let second = signal.await;
-        vitals.stop();
         stopping.stop();
         info!(leases = stopping.leases().len(), "stopping");
+        // Nobody listens when a decoder is stuck: the process ends anyway.
         let _ = told.send(second);
         Ok(())
     };
-    let ended = tokio::select! {
-        ended = monitor.run_with_signal(signal) => ended.map_err(|error| error.to_string()),
-        () = watch_decoders(&tools.sandbox) => {
-            error!("a decoder did not come back; ending so that a supervisor starts anew");
-            consumer.stop();
-            running.abort();
-            hand_back(consumer, running).await;
-            return Err(Fatal::Stuck);
-        }
-    };
-    drop(beside);
+    monitor.run_with_signal(signal).await.map_err(|error| Fatal::Died(error.to_string()))?;
+
     // The monitor also says Ok when its workers have died: only the signal makes it true.
-    let verdict = match (ended, second.try_recv()) {
-        (Ok(()), Ok(second)) => {
-            tokio::select! {
-                () = running.finished() => {}
-                () = tokio::time::sleep(settings.worker.shutdown) => warn!("jobs handed back that did not finish in time"),
-                () = second => warn!("jobs handed back on a second signal"),
-            }
-            Ok(())
-        }
-        (Ok(()), Err(_)) => Err(Fatal::Died("all queues ended without a signal".into())),
-        (Err(error), _) => Err(Fatal::Died(error)),
+    let Ok(second) = second.try_recv() else {
+        return Err(Fatal::Died("all queues ended without a signal".into()));
     };
-    consumer.stop();
-    running.abort();
-    hand_back(consumer, running).await;
-    verdict
+    tokio::select! {
+        () = running.finished() => {}
+        () = tokio::time::sleep(patience) => warn!("jobs handed back that did not finish in time"),
+        () = second => warn!("jobs handed back on a second signal"),
+    }
+    Ok(())
 }
 
 /// What goes on beside the jobs, until it is dropped: the periodic look at the bucket, and the breaker's own.
@@ -235,7 +264,7 @@ async fn watch_decoders(sandbox: &Sandbox) {
 }
 
 /// Writes what was settled and gives back what was not, within the 8 s that a supervisor leaves.
-async fn hand_back(consumer: Arc<Consumer>, running: execution::Running) {
+async fn hand_back(consumer: Arc<Consumer>, running: Running) {
     drop(running);
     let Ok(consumer) = Arc::try_unwrap(consumer) else {
         return error!("the queue is still in use; its leases run out by themselves");

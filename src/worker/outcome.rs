@@ -1,10 +1,6 @@
 //! From how a delivery ended to its receipt and its settlement.
 
-use std::time::Duration;
-
-use darkroom_jobs::{
-    Class, DecodeError, ErrorCode, JobId, Receipt, ReceiptError, SourceFacts, Status, Timestamp,
-};
+use darkroom_jobs::{Class, DecodeError, ErrorCode, JobId, Receipt, ReceiptError, SourceFacts, Status};
 use serde_json::{Value, json};
 
 use super::{
@@ -20,6 +16,7 @@ use crate::{
         report::Report,
     },
     queue::{
+        clock::later,
         delivery::ClaimedJob,
         settle::{Follower, Settlement},
     },
@@ -172,11 +169,6 @@ impl Outcome<'_> {
             detail: failure.detail(self.job),
         }
     }
-}
-
-fn later(now: Timestamp, after: Duration) -> Timestamp {
-    let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-    Timestamp::from_unix_ms(now.unix_ms().saturating_add(after))
 }
 
 impl Failure {

@@ -1,5 +1,7 @@
 //! Which handler runs which kind of job: one row each.
 
+use std::pin::Pin;
+
 use darkroom_jobs::{
     BucketHealth, DecodeError, Delete, Ingest, Job, Kind, Payload, Source, Timestamp, Upload,
 };
@@ -7,25 +9,48 @@ use serde_json::Value;
 
 use crate::handlers::{self, context::Context, error::JobError, report::Report};
 
+/// Runs a job of any kind. One delivery, one call; the context is made for it.
+pub type Handler = fn(AnyJob, Context) -> Handling;
+
+/// A handler at work.
+pub type Handling = Pin<Box<dyn Future<Output = Result<Report, JobError>> + Send>>;
+
 /// A payload that was decoded.
 #[derive(Clone, Debug)]
 pub enum AnyJob {
+    /// One photo of a user.
     Upload(Payload<Upload>),
+    /// One image of a product.
     Ingest(Payload<Ingest>),
+    /// Something that has to go.
     Delete(Payload<Delete>),
+    /// A look at the bucket.
     BucketHealth(Payload<BucketHealth>),
 }
 
 /// What the worker needs of any payload.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
+    /// Where the original is, of a job that has one.
     pub source: Option<Source>,
+    /// From when on the job is expired.
     pub expires_at: Option<Timestamp>,
+    /// What goes back in the receipt.
     pub context: Option<Value>,
     pub traceparent: Option<String>,
 }
 
+/// The handlers of this release.
+pub fn handle(job: AnyJob, ctx: Context) -> Handling {
+    Box::pin(async move { job.run(&ctx).await })
+}
+
 impl AnyJob {
+    /// Decodes a payload of that kind.
+    ///
+    /// # Errors
+    ///
+    /// As [`Payload::decode`].
     pub fn decode(kind: Kind, json: &[u8]) -> Result<Self, DecodeError> {
         Ok(match kind {
             Kind::Upload => Self::Upload(Payload::decode(json)?),
@@ -35,7 +60,7 @@ impl AnyJob {
         })
     }
 
-    pub async fn run(&self, ctx: &Context) -> Result<Report, JobError> {
+    async fn run(&self, ctx: &Context) -> Result<Report, JobError> {
         match self {
             Self::Upload(payload) => handlers::upload::run(ctx, &payload.job).await,
             Self::Ingest(payload) => handlers::ingest::run(ctx, &payload.job).await,
@@ -44,6 +69,7 @@ impl AnyJob {
         }
     }
 
+    /// What the worker needs of it.
     pub fn envelope(&self) -> Envelope {
         match self {
             Self::Upload(payload) => Envelope::of(payload),

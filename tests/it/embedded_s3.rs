@@ -1,7 +1,6 @@
 //! The embedded server behaves as S3 does where it matters to us.
 
-use std::sync::Arc;
-
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use bytes::Bytes;
 use darkroom::{
     dev::s3::EmbeddedS3,
@@ -9,29 +8,10 @@ use darkroom::{
 };
 use darkroom_jobs::{ImageId, JobId, ObjectKey};
 
-use crate::support::bucket::{ANY_PORT, TestBucket, fresh_key, settings, storage};
-
-#[tokio::test]
-async fn of_32_racing_conditional_puts_one_wins() {
-    let bucket = TestBucket::with(&["--s3-conditional-writes=on"]).await;
-    let key = Arc::new(fresh_key());
-
-    let racers: Vec<_> = (0..32)
-        .map(|racer| {
-            let (storage, key) = (bucket.storage.clone(), Arc::clone(&key));
-            tokio::spawn(async move {
-                let attributes = ObjectAttributes { job_id: Some(JobId::generate()), ..Default::default() };
-                storage.put_once(&key, Bytes::from(format!("racer {racer}")), &attributes).await.is_ok()
-            })
-        })
-        .collect();
-    let mut winners = 0;
-    for racer in racers {
-        winners += u32::from(racer.await.expect("no racer panics"));
-    }
-
-    assert_eq!(winners, 1);
-}
+use crate::support::{
+    bucket::{ANY_PORT, TestBucket, fresh_key, settings, storage},
+    served::{ServedBucket, Server},
+};
 
 #[tokio::test]
 async fn a_read_during_overwrites_is_never_torn() {
@@ -56,17 +36,6 @@ async fn a_read_during_overwrites_is_never_torn() {
 }
 
 #[tokio::test]
-async fn a_read_of_another_etag_is_refused() {
-    let bucket = TestBucket::start().await;
-    let key = fresh_key();
-    bucket.storage.upload(&key, Bytes::from("x"), &ObjectAttributes::default()).await.expect("stored");
-
-    let error = bucket.storage.download(&key, 9, Some("\"other\"")).await.expect_err("it is another one");
-
-    assert_eq!(error.kind(), ErrorKind::Changed);
-}
-
-#[tokio::test]
 async fn an_owner_id_of_128_characters_has_objects_like_any_other() {
     let bucket = TestBucket::start().await;
     let owner = "o".repeat(128).parse().expect("it is an id");
@@ -78,22 +47,43 @@ async fn an_owner_id_of_128_characters_has_objects_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_name_below_another_object_is_an_object_too() {
-    let bucket = TestBucket::start().await;
-    let keys = ["staging/a", "staging/a/b"].map(|key| ObjectKey::staged(&key.parse().expect("it is staged")));
+async fn keys_that_not_every_store_could_keep_are_refused_and_nothing_is_stored() {
+    let bucket = ServedBucket::on(Server::Embedded).await;
+    let put = |key: &str| {
+        let request = bucket.admin.put_object().bucket(&bucket.name).key(key);
+        request.body(Bytes::from("x").into()).send()
+    };
+    put("a/b").await.expect("it is a plain key");
 
-    for key in &keys {
-        bucket
-            .storage
-            .upload(key, Bytes::from(key.to_string()), &ObjectAttributes::default())
-            .await
-            .expect("stored");
+    for key in ["a//c", "a/../c", "../c", "a/./c", "a", "a/b/c"] {
+        let refused = put(key).await.expect_err("no key that every store could keep");
+        assert_eq!(refused.raw_response().map(|answer| answer.status().as_u16()), Some(400), "{key}");
     }
 
-    for key in &keys {
-        let found = bucket.storage.download(key, 99, None).await.expect("it is there");
-        assert_eq!(found.bytes, key.to_string());
+    let list = bucket.admin.list_objects_v2().bucket(&bucket.name).send().await.expect("the server answers");
+    assert_eq!(list.contents().iter().filter_map(|object| object.key()).collect::<Vec<_>>(), ["a/b"]);
+}
+
+#[tokio::test]
+async fn content_that_does_not_have_the_digest_that_was_sent_is_not_stored() {
+    let bucket = ServedBucket::on(Server::Embedded).await;
+    let wrong = [
+        ("content-md5", "CY9rzUYh03PK3k6DJie09g=="),
+        ("x-amz-checksum-crc32", "AAAAAA=="),
+        ("x-amz-checksum-sha256", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
+    ];
+
+    for (header, digest) in wrong {
+        let request = bucket.admin.put_object().bucket(&bucket.name).key("a").body(Bytes::from("x").into());
+        let request = request.customize().mutate_request(move |request| {
+            request.headers_mut().insert(header, digest);
+        });
+        let refused = request.send().await.expect_err("it is the digest of something else");
+        assert_eq!(refused.code(), Some("BadDigest"), "{header}");
     }
+
+    let head = bucket.admin.head_object().bucket(&bucket.name).key("a").send().await;
+    assert!(head.is_err(), "nothing was stored");
 }
 
 #[tokio::test]

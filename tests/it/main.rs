@@ -8,16 +8,30 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bucket_health;
+mod ceph;
+mod command_line;
+mod command_line_enqueue;
+mod command_line_jobs;
 mod corpus;
+mod deaths;
 mod embedded_s3;
 mod http_jobs;
 mod http_service;
 mod http_uploads;
+mod inspect;
 mod layers;
+mod lua_headers;
 mod operate;
+mod presign;
 mod probe;
+mod producers;
+mod redis_outages;
+mod scripts;
+mod scripts_tick;
 mod settings;
 mod sources;
 mod storage;
 mod storage_faults;
+mod storage_requests;
 mod worker;

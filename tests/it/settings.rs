@@ -38,6 +38,21 @@ fn a_setting_that_contradicts_another_is_told() {
 }
 
 #[test]
+fn a_setting_that_does_not_parse_hides_no_contradiction_of_its_group() {
+    let wrong = [("DARKROOM_LEASE_MS", "soon"), ("DARKROOM_RETRY_MAX_MS", "100"), ("S3_PREFIX", "media")];
+
+    let check = check_with(&wrong);
+    let worker = darkroom().arg("worker").envs(wrong).output().unwrap();
+
+    let (check, worker) =
+        (String::from_utf8(check.stdout).unwrap(), String::from_utf8(worker.stderr).unwrap());
+    for name in ["DARKROOM_LEASE_MS", "DARKROOM_RETRY_MAX_MS", "S3_PREFIX", "S3_BUCKET"] {
+        assert_eq!(check.matches(&format!("\"variable\":\"{name}\"")).count(), 1, "{name} in\n{check}");
+        assert_eq!(worker.matches(&format!("{name}: ")).count(), 1, "{name} in\n{worker}");
+    }
+}
+
+#[test]
 fn settings_that_can_be_used_are_no_problem() {
     let output = check_with(&[("S3_BUCKET", "media")]);
 

@@ -1,6 +1,6 @@
-//! Storage against a real server.
+//! Storage against real servers: the embedded one, and Ceph.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use darkroom::storage::{
@@ -9,8 +9,29 @@ use darkroom::storage::{
     put::{CACHE_PRIVATE, ObjectAttributes},
 };
 use darkroom_jobs::{ErrorCode, ImageId, JobId, ObjectKey, OwnerId, OwnerPrefix, StagedKey};
+use tokio::task::JoinSet;
 
-use crate::support::bucket::{TestBucket, fresh_key, settings, storage};
+use crate::{
+    on_each_server,
+    support::{
+        bucket::{TestBucket, fresh_key},
+        served::{ServedBucket, Server},
+    },
+};
+
+on_each_server! {
+    what_was_uploaded_is_downloaded_with_its_type_and_hash
+    what_was_deleted_is_gone_and_deleting_again_is_a_success
+    a_redelivered_job_finds_its_own_object_and_describes_it
+    another_job_with_the_same_original_succeeds_and_one_with_another_conflicts
+    asking_for_conditional_writes_leaves_nothing_behind
+    an_owner_of_2_500_objects_is_listed_in_pages_and_deleted_without_a_neighbor
+    originals_have_a_bucket_of_their_own_and_every_name_the_prefix
+    of_32_racing_puts_that_must_not_overwrite_one_wins
+    an_object_of_another_etag_is_not_read
+    a_bucket_that_is_not_there_is_a_wrong_setting_that_is_named
+    wrong_credentials_are_denied_and_the_variable_is_named
+}
 
 fn of_job(job: &JobId) -> ObjectAttributes {
     ObjectAttributes {
@@ -22,9 +43,8 @@ fn of_job(job: &JobId) -> ObjectAttributes {
     }
 }
 
-#[tokio::test]
-async fn what_was_uploaded_is_downloaded_with_its_type_and_hash() {
-    let bucket = TestBucket::start().await;
+async fn what_was_uploaded_is_downloaded_with_its_type_and_hash(server: Server) {
+    let bucket = ServedBucket::on(server).await;
     let (key, job) = (fresh_key(), JobId::generate());
 
     let stored = bucket.storage.upload(&key, Bytes::from("hi"), &of_job(&job)).await.expect("it is stored");
@@ -39,9 +59,8 @@ async fn what_was_uploaded_is_downloaded_with_its_type_and_hash() {
     );
 }
 
-#[tokio::test]
-async fn what_was_deleted_is_gone_and_deleting_again_is_a_success() {
-    let bucket = TestBucket::start().await;
+async fn what_was_deleted_is_gone_and_deleting_again_is_a_success(server: Server) {
+    let bucket = ServedBucket::on(server).await;
     let key = fresh_key();
     bucket.storage.upload(&key, Bytes::from("hi"), &ObjectAttributes::default()).await.expect("it is stored");
 
@@ -54,14 +73,14 @@ async fn what_was_deleted_is_gone_and_deleting_again_is_a_success() {
     assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, ErrorCode::SourceMissing));
 }
 
-#[tokio::test]
-async fn a_redelivered_job_finds_its_own_object_and_describes_it() {
+async fn a_redelivered_job_finds_its_own_object_and_describes_it(server: Server) {
+    let bucket = ServedBucket::on(server).await;
     for switch in ["auto", "on", "off"] {
-        let bucket = TestBucket::with(&["--s3-conditional-writes", switch]).await;
+        let storage = bucket.storage_with(&["--s3-conditional-writes", switch]).await;
         let (key, job) = (fresh_key(), JobId::generate());
-        let first = bucket.storage.put_once(&key, Bytes::from("first"), &of_job(&job)).await;
+        let first = storage.put_once(&key, Bytes::from("first"), &of_job(&job)).await;
 
-        let second = bucket.storage.put_once(&key, Bytes::from("other pixels"), &of_job(&job)).await;
+        let second = storage.put_once(&key, Bytes::from("other pixels"), &of_job(&job)).await;
 
         let (first, second) = (first.expect("it is stored"), second.expect("it is ours"));
         assert_eq!((first.already_there, second.already_there), (false, true), "{switch}");
@@ -69,9 +88,8 @@ async fn a_redelivered_job_finds_its_own_object_and_describes_it() {
     }
 }
 
-#[tokio::test]
-async fn another_job_with_the_same_original_succeeds_and_one_with_another_conflicts() {
-    let bucket = TestBucket::start().await;
+async fn another_job_with_the_same_original_succeeds_and_one_with_another_conflicts(server: Server) {
+    let bucket = ServedBucket::on(server).await;
     let key = fresh_key();
     let of =
         |sha256: &str| ObjectAttributes { source_sha256: Some(sha256.into()), ..of_job(&JobId::generate()) };
@@ -85,9 +103,8 @@ async fn another_job_with_the_same_original_succeeds_and_one_with_another_confli
     assert_eq!(bucket.storage.download(&key, 9, None).await.expect("it stayed").bytes, "a");
 }
 
-#[tokio::test]
-async fn asking_for_conditional_writes_leaves_nothing_behind() {
-    let bucket = TestBucket::start().await;
+async fn asking_for_conditional_writes_leaves_nothing_behind(server: Server) {
+    let bucket = ServedBucket::on(server).await;
 
     bucket
         .storage
@@ -99,17 +116,24 @@ async fn asking_for_conditional_writes_leaves_nothing_behind() {
     assert_eq!(page.entries.len(), 1);
 }
 
-#[tokio::test]
-async fn an_owner_of_2_500_objects_is_listed_in_pages_and_deleted_without_a_neighbor() {
-    let bucket = TestBucket::start().await;
+async fn an_owner_of_2_500_objects_is_listed_in_pages_and_deleted_without_a_neighbor(server: Server) {
+    let bucket = ServedBucket::on(server).await;
     let [one, ten]: [OwnerId; 2] = ["1", "10"].map(|id| id.parse().expect("it is an id"));
-    let attributes = ObjectAttributes::default();
-    for _ in 0..2_500 {
-        let key = ObjectKey::user_photo(&one, &ImageId::random());
-        bucket.storage.upload(&key, Bytes::new(), &attributes).await.expect("it is stored");
+    let mut uploads = JoinSet::new();
+    for _ in 0..10 {
+        let (storage, one) = (bucket.storage.clone(), one.clone());
+        uploads.spawn(async move {
+            for _ in 0..250 {
+                let key = ObjectKey::user_photo(&one, &ImageId::random());
+                let stored = storage.upload(&key, Bytes::new(), &ObjectAttributes::default()).await;
+                stored.expect("it is stored");
+            }
+        });
     }
+    uploads.join_all().await;
     let neighbor = ObjectKey::user_photo(&ten, &ImageId::random());
-    bucket.storage.upload(&neighbor, Bytes::new(), &attributes).await.expect("it is stored");
+    let stored = bucket.storage.upload(&neighbor, Bytes::new(), &ObjectAttributes::default()).await;
+    stored.expect("it is stored");
 
     let prefix = Prefix::owner(&OwnerPrefix::user(&one));
     let (mut found, mut from) = (Vec::new(), None);
@@ -138,53 +162,78 @@ async fn versions_are_unknown_where_the_server_does_not_list_them() {
     assert!(versions.expect("that is no error").is_none());
 }
 
-#[tokio::test]
-async fn originals_have_a_bucket_of_their_own_and_every_name_the_prefix() {
-    let more = ["--s3-staging-bucket=originals", "--s3-prefix=shop/"];
-    let bucket = TestBucket::with(&more).await;
+async fn originals_have_a_bucket_of_their_own_and_every_name_the_prefix(server: Server) {
+    let bucket = ServedBucket::on(server).await;
+    let originals = format!("--s3-staging-bucket={}", bucket.originals);
+    let storage = bucket.storage_with(&[&originals, "--s3-prefix=shop/"]).await;
     let staged: StagedKey = "staging/a".parse().expect("it is a staged key");
     let (key, attributes) = (fresh_key(), ObjectAttributes::default());
 
     for key in [&key, &ObjectKey::staged(&staged)] {
-        bucket.storage.upload(key, Bytes::from("x"), &attributes).await.expect("it is stored");
+        storage.upload(key, Bytes::from("x"), &attributes).await.expect("it is stored");
     }
 
-    let plain = storage(&settings(&bucket.server.endpoint_url, &[])).await;
-    let seen = plain.list(&Prefix::everything(), None).await.expect("the server answers").entries;
+    let seen = bucket.storage.list(&Prefix::everything(), None).await.expect("the server answers").entries;
     assert_eq!(seen.iter().map(|entry| entry.key.clone()).collect::<Vec<_>>(), [format!("shop/{key}")]);
-    let staging = bucket.storage.list(&Prefix::staging(), None).await.expect("the server answers").entries;
+    let staging = storage.list(&Prefix::staging(), None).await.expect("the server answers").entries;
     assert_eq!(staging[0].key, "staging/a");
 }
 
-#[tokio::test]
-async fn a_presigned_put_signs_length_type_and_condition() {
-    let bucket = TestBucket::start().await;
-    let key: StagedKey = "staging/a".parse().expect("it is a staged key");
+async fn of_32_racing_puts_that_must_not_overwrite_one_wins(server: Server) {
+    let bucket = ServedBucket::on(server).await;
+    let storage = bucket.storage_with(&["--s3-conditional-writes=on"]).await;
+    let key = fresh_key();
 
-    let signed = bucket.storage.presign_put(&key, 5, "image/png", Duration::from_secs(60)).await;
-
-    let url = signed.expect("there are credentials").url;
-    for name in ["content-length", "content-type", "if-none-match"] {
-        assert!(url.contains(name), "{name} is not signed: {url}");
+    let mut racers = JoinSet::new();
+    for racer in 0..32 {
+        let (storage, key) = (storage.clone(), key.clone());
+        racers.spawn(async move {
+            let body = Bytes::from(format!("racer {racer}"));
+            storage.put_once(&key, body, &of_job(&JobId::generate())).await.is_ok()
+        });
     }
+    let winners = racers.join_all().await.into_iter().filter(|won| *won).count();
+
+    assert_eq!(winners, 1);
 }
 
-#[tokio::test]
-async fn a_bucket_that_is_not_there_is_a_wrong_setting() {
-    let bucket = TestBucket::with(&["--s3-staging-bucket=missing"]).await;
+async fn an_object_of_another_etag_is_not_read(server: Server) {
+    let bucket = ServedBucket::on(server).await;
+    let key = fresh_key();
+    bucket.storage.upload(&key, Bytes::from("x"), &ObjectAttributes::default()).await.expect("it is stored");
+
+    let error = bucket.storage.download(&key, 9, Some("\"0123456789abcdef0123456789abcdef\"")).await;
+
+    assert_eq!(error.expect_err("it is another one").code(), ErrorCode::SourceChanged);
+}
+
+async fn a_bucket_that_is_not_there_is_a_wrong_setting_that_is_named(server: Server) {
+    let bucket = ServedBucket::on(server).await;
+    let staging = bucket.storage_with(&["--s3-staging-bucket=missing-bucket"]).await;
+    let missing = bucket.storage_with(&["--s3-bucket=missing-bucket"]).await;
     let key = ObjectKey::staged(&"staging/a".parse().expect("it is a staged key"));
 
-    let error = bucket.storage.upload(&key, Bytes::from("x"), &ObjectAttributes::default()).await;
+    let put = staging.upload(&key, Bytes::from("x"), &ObjectAttributes::default()).await;
+    let head = missing.head_bucket().await;
 
-    assert_eq!(error.expect_err("there is no bucket").code(), ErrorCode::StorageMisconfigured);
-    bucket.storage.head_bucket().await.expect("the other one is there");
+    for error in [put.expect_err("there is no bucket"), head.expect_err("there is no bucket")] {
+        assert_eq!(error.code(), ErrorCode::StorageMisconfigured);
+        assert!(error.to_string().contains("S3_BUCKET"), "{error}");
+    }
+    staging.head_bucket().await.expect("the other one is there");
 }
 
-#[tokio::test]
-async fn a_wrong_secret_is_denied() {
-    let bucket = TestBucket::with(&["--s3-secret-access-key=wrong"]).await;
+async fn wrong_credentials_are_denied_and_the_variable_is_named(server: Server) {
+    let bucket = ServedBucket::on(server).await;
+    let cases = [
+        ("--s3-secret-access-key=wrong", "S3_SECRET_ACCESS_KEY"),
+        ("--s3-access-key-id=NOBODY", "S3_ACCESS_KEY_ID"),
+    ];
 
-    let error = bucket.storage.download(&fresh_key(), 9, None).await.expect_err("the key is wrong");
-
-    assert_eq!(error.code(), ErrorCode::StorageDenied);
+    for (wrong, variable) in cases {
+        let storage = bucket.storage_with(&[wrong]).await;
+        let error = storage.download(&fresh_key(), 9, None).await.expect_err("the key is wrong");
+        assert_eq!(error.code(), ErrorCode::StorageDenied, "{wrong}");
+        assert!(error.to_string().contains(variable), "{error}");
+    }
 }

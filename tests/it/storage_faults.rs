@@ -3,12 +3,16 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use darkroom::storage::{error::ErrorKind, put::ObjectAttributes};
+use darkroom::storage::{
+    error::{Error, ErrorKind},
+    put::ObjectAttributes,
+};
 use darkroom_jobs::{ErrorCode, JobId};
 
 use crate::support::{
     bucket::{fresh_key, settings, storage},
-    faults::FaultyServer,
+    faults::{Fault, FaultyServer},
+    tls::SelfSigned,
 };
 
 const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\netag: \"e\"\r\nconnection: close\r\n\r\nhello";
@@ -50,20 +54,115 @@ async fn a_503_slow_down_is_tried_three_times() {
 
     let error = storage.download(&fresh_key(), 100, None).await.expect_err("the server is busy");
 
-    assert_eq!((error.code(), server.requests()), (ErrorCode::StorageUnavailable, 3));
+    assert_eq!((error.code(), error.kind()), (ErrorCode::StorageUnavailable, ErrorKind::Throttled));
+    assert_eq!(server.requests(), 3);
 }
+
+/// Short time-outs, for servers that are waited for.
+const SHORT: [&str; 2] = ["--s3-attempt-timeout=200", "--s3-operation-timeout=1000"];
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
     let server = FaultyServer::answering(&[""]).await;
-    let limits = ["--s3-attempt-timeout=100", "--s3-operation-timeout=1000"];
-    let storage = storage(&settings(&server.endpoint_url, &limits)).await;
+    let storage = storage(&settings(&server.endpoint_url, &SHORT)).await;
     let begun = Instant::now();
 
-    let error = storage.upload(&fresh_key(), Bytes::from("x"), &ObjectAttributes::default()).await;
+    let put = storage.upload(&fresh_key(), Bytes::from("x"), &ObjectAttributes::default()).await.err();
+    let get = storage.download(&fresh_key(), 9, None).await.err();
+    let head = storage.head(&fresh_key()).await.err();
+    let delete = storage.delete(&fresh_key()).await.err();
 
-    assert_eq!(error.expect_err("nothing was answered").kind(), ErrorKind::Unavailable);
+    let kinds = [put, get, head, delete].map(|error| error.as_ref().map(Error::kind));
+    assert_eq!(kinds, [Some(ErrorKind::Unavailable); 4]);
+    assert!(begun.elapsed() < Duration::from_secs(6), "took {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_that_stops_reading_is_given_up() {
+    let server = FaultyServer::playing(vec![Fault::StopReading]).await;
+    let storage = storage(&settings(&server.endpoint_url, &SHORT)).await;
+    let (begun, large) = (Instant::now(), Bytes::from(vec![7; 32 << 20]));
+
+    let error = storage.upload(&fresh_key(), large, &ObjectAttributes::default()).await;
+
+    assert_eq!(error.expect_err("nothing was read").kind(), ErrorKind::Unavailable);
     assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_that_stops_in_the_middle_of_an_object_is_given_up() {
+    let begin = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe";
+    let server = FaultyServer::playing(vec![Fault::Begin(begin.into())]).await;
+    let storage = storage(&settings(&server.endpoint_url, &SHORT)).await;
+    let begun = Instant::now();
+
+    let error = storage.download(&fresh_key(), 9, None).await.expect_err("the rest never comes");
+
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_waited_for() {
+    let slow = Fault::AnswerAfter(Duration::from_millis(400), WHOLE.into());
+    let server = FaultyServer::playing(vec![slow]).await;
+    let storage = storage(&settings(&server.endpoint_url, &["--s3-attempt-timeout=10000"])).await;
+
+    let found = storage.download(&fresh_key(), 100, None).await;
+
+    assert_eq!(found.expect("it comes in time").bytes, "hello");
+    assert_eq!(server.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_is_tried_again() {
+    let server = FaultyServer::playing(vec![Fault::Close, Fault::Close, Fault::Answer(STORED.into())]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let stored = storage.upload(&fresh_key(), Bytes::from("x"), &ObjectAttributes::default()).await;
+
+    stored.expect("the third request is answered");
+    assert!(server.seen().iter().all(|request| request.body == b"x"), "the body is sent each time");
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_closes_under_the_next_request_is_replaced() {
+    let kept = WHOLE.replace("connection: close\r\n", "");
+    let faults = vec![Fault::AnswerAndKeep(kept), Fault::Close, Fault::Answer(WHOLE.into())];
+    let server = FaultyServer::playing(faults).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    for _ in 0..2 {
+        let found = storage.download(&fresh_key(), 100, None).await;
+        assert_eq!(found.expect("it is answered").bytes, "hello");
+    }
+
+    assert_eq!(server.requests(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let gone =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("bound");
+    let storage = storage(&settings(&format!("http://{gone}"), &[])).await;
+
+    let error = storage.head_bucket().await.expect_err("nobody listens");
+
+    assert_eq!(error.code(), ErrorCode::StorageUnavailable);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_a_wrong_setting_until_the_bundle_names_it() {
+    let server = SelfSigned::start();
+    let bundle = format!("--s3-ca-bundle={}", SelfSigned::bundle().display());
+
+    let without = storage(&settings(&server.endpoint_url, &[])).await.head_bucket().await;
+    let with = storage(&settings(&server.endpoint_url, &[&bundle])).await.head_bucket().await;
+
+    let error = without.expect_err("nobody signed it");
+    assert_eq!(error.code(), ErrorCode::StorageMisconfigured, "{error:?}");
+    assert!(error.to_string().contains("S3_CA_BUNDLE"), "{error}");
+    with.expect("it is trusted");
 }
 
 #[tokio::test]
@@ -74,6 +173,16 @@ async fn a_download_cut_in_the_middle_is_begun_anew() {
     let found = storage.download(&fresh_key(), 100, None).await;
 
     assert_eq!(found.expect("the second answer is whole").bytes, "hello");
+}
+
+#[tokio::test]
+async fn a_download_that_is_always_cut_is_unavailable_after_three() {
+    let server = FaultyServer::answering(&[TORN]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let error = storage.download(&fresh_key(), 100, None).await.expect_err("it is never whole");
+
+    assert_eq!((error.kind(), server.requests()), (ErrorKind::Unavailable, 3));
 }
 
 #[tokio::test]

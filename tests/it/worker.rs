@@ -41,53 +41,6 @@ async fn a_job_pushed_by_hand_is_done() {
 }
 
 #[tokio::test]
-async fn a_job_is_redelivered_after_its_worker_dies() {
-    let darkroom = TestDarkroom::start().await;
-    let silent = SilentServer::start();
-    let mut doomed = darkroom.worker(&[("S3_ENDPOINT_URL", &silent.url)]);
-    let (job, key) = darkroom.upload(picture("plain.jpg")).await;
-
-    darkroom.receipt_when(&job, Status::Running).await;
-    doomed.kill().await;
-    let _second = darkroom.worker(&[]);
-    let receipt = darkroom.final_receipt(&job).await;
-
-    assert_eq!((receipt.status, receipt.attempts, receipt.deliveries), (Status::Done, 1, 2));
-    darkroom.eventually_only(&[key.as_str()]).await;
-}
-
-#[tokio::test]
-async fn a_worker_that_is_told_to_stop_hands_back_what_it_cannot_finish() {
-    let darkroom = TestDarkroom::start().await;
-    let silent = SilentServer::start();
-    let mut first = darkroom.worker(&[("S3_ENDPOINT_URL", &silent.url), ("DARKROOM_SHUTDOWN_MS", "300")]);
-    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
-    darkroom.receipt_when(&job, Status::Running).await;
-
-    first.signal("TERM");
-    let exit = first.exit_code().await;
-    let between = darkroom.producer.receipt(&job).await.expect("redis answers").expect("the job is known");
-    let _second = darkroom.worker(&[]);
-    let receipt = darkroom.final_receipt(&job).await;
-
-    assert_eq!(exit, Some(0), "{}", first.log());
-    assert_eq!((between.status, between.attempts), (Status::Queued, 0));
-    assert_eq!((receipt.status, receipt.attempts, receipt.deliveries), (Status::Done, 1, 2));
-}
-
-#[tokio::test]
-async fn a_worker_that_is_told_to_stop_lets_running_jobs_finish() {
-    let darkroom = TestDarkroom::start().await;
-    let mut worker = darkroom.worker(&[]);
-    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
-    darkroom.final_receipt(&job).await;
-
-    worker.signal("TERM");
-
-    assert_eq!(worker.exit_code().await, Some(0), "{}", worker.log());
-}
-
-#[tokio::test]
 async fn an_upload_is_retried_with_back_off_until_the_bucket_is_back() {
     let darkroom = TestDarkroom::start().await;
     let upload = darkroom.staged(picture("plain.jpg")).await;
@@ -255,18 +208,4 @@ async fn a_job_that_comes_too_late_is_expired() {
 
     assert_eq!((receipt.status, receipt.is_final), (Status::Expired, true));
     assert!(!darkroom.storage.exists(&key).await.expect("the bucket answers"));
-}
-
-/// An S3 server that takes every connection and never says a word.
-struct SilentServer {
-    url: String,
-    _listener: std::net::TcpListener,
-}
-
-impl SilentServer {
-    fn start() -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        Self { url, _listener: listener }
-    }
 }

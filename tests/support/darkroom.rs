@@ -9,20 +9,32 @@ use clap::Parser;
 use darkroom::{
     config,
     dev::{pictures, services::Services},
-    queue::{connection, operate::Operator},
+    queue::{connection, inspect::Inspector, operate::Operator},
     storage::{Storage, list::Prefix, put::ObjectAttributes},
 };
-use darkroom_jobs::{ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload};
+use darkroom_jobs::{
+    ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload, redis_keys::Keys,
+};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// Servers, and ways to ask them.
+use super::invariant;
+
+/// Servers, and ways to ask them. When it is dropped, the queues are looked at: each job has to be in exactly one place.
 pub struct TestDarkroom {
     pub services: Services,
     pub producer: Producer,
     pub storage: Storage,
     pub redis: redis::aio::MultiplexedConnection,
     folder: TempDir,
+}
+
+impl Drop for TestDarkroom {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            invariant::every_job_is_in_one_place(&self.services.redis.url(), "darkroom");
+        }
+    }
 }
 
 impl TestDarkroom {
@@ -71,6 +83,25 @@ impl TestDarkroom {
             .spawn()
             .expect("the worker starts");
         Worker { process, log }
+    }
+
+    /// Where logs and data are.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Starts a Redis that was killed again, and connects anew to it.
+    pub async fn restart_redis(&mut self) {
+        self.services.redis.restart().await.expect("redis starts again");
+        let client = redis::Client::open(self.services.redis.url()).expect("a url");
+        self.redis = client.get_multiplexed_async_connection().await.expect("redis answers");
+    }
+
+    /// A call of darkroom that finds these servers, in an environment with nothing else.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = super::command::bare(args);
+        command.envs(self.services.environment());
+        command
     }
 
     /// Stages a picture for a user and enqueues it.
@@ -139,10 +170,20 @@ impl TestDarkroom {
 
     /// What a person does to jobs.
     pub fn operator(&self) -> Operator {
+        let (connection, keys) = self.connection();
+        Operator::new(self.producer.clone(), connection, keys)
+    }
+
+    /// A look at the queues.
+    pub fn inspector(&self) -> Inspector {
+        let (connection, keys) = self.connection();
+        Inspector::new(self.producer.clone(), connection, keys)
+    }
+
+    fn connection(&self) -> (redis::aio::ConnectionManager, Keys) {
         let settings = self.services.settings::<config::Redis>().expect("the services' settings are right");
         let client = connection::client(&settings).expect("a url");
-        let connection = connection::managed(&client).expect("a url");
-        Operator::new(self.producer.clone(), connection, settings.namespace)
+        (connection::managed(&client).expect("a url"), settings.namespace)
     }
 
     /// Pushes a payload as anybody could who has `redis-cli`.

@@ -1,6 +1,13 @@
 //! What suites share.
 
 pub mod bucket;
+pub mod ceph;
+pub mod command;
 pub mod darkroom;
 pub mod faults;
+pub mod invariant;
+pub mod scripts;
+pub mod served;
 pub mod service;
+pub mod stopping;
+pub mod tls;

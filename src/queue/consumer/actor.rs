@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Instant}
 use tracing::{debug, error, info, warn};
 
 use super::*;
-use crate::queue::{scripts, settle};
+use crate::queue::{clock::milliseconds, scripts, settle};
 
 /// Payloads up to this size are handed out whole.
 const PAYLOAD_LIMIT: usize = darkroom_jobs::MAX_PAYLOAD_BYTES;
@@ -127,7 +127,7 @@ impl Actor {
                 let mut call = scripts::JOBS_CLAIM.prepare_invoke();
                 call.key(keys.active()).key(keys.leases()).key(keys.data()).key(keys.done()).key(keys.dead());
                 call.key(keys.paused()).key(keys.meta_prefix());
-                call.arg(settle::milliseconds(lease)).arg(PAYLOAD_LIMIT).arg(EXCERPT);
+                call.arg(milliseconds(lease)).arg(PAYLOAD_LIMIT).arg(EXCERPT);
                 for _ in &slots {
                     call.arg(ulid::Ulid::generate().to_string());
                 }

@@ -28,7 +28,7 @@ for i = 2, #ARGV do
         if tonumber(known[1] or '') then
             redis.call('HINCRBY', stats, 'dead_bytes', -tonumber(known[1]))
         end
-        redis.call('HDEL', meta, 'result', 'dr_bytes', 'dr_token', 'dr_settled', 'dr_note', 'dr_reason', 'dr_crashed_at',
+        redis.call('HDEL', meta, 'dr_bytes', 'result', 'dr_token', 'dr_settled', 'dr_note', 'dr_reason', 'dr_crashed_at',
             'dr_first_at', 'dr_deferred_at')
         redis.call('HSETNX', meta, 'dr_enqueued_at', now)
         redis.call('HSET', meta, 'dr_seen', id, 'attempts', 0, 'dr_crashes', 0, 'dr_ready_at', now, 'status', 'Queued')

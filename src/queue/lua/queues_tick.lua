@@ -52,17 +52,19 @@ end
 local function promote(q)
     local ids = redis.call('ZRANGEBYSCORE', q.scheduled, '-inf', string.format('%.3f', now_s), 'LIMIT', 0, batch)
     local lost = redis.call('ZRANGEBYSCORE', q.scheduled, string.format('(%.3f', now_s + horizon_s), '+inf', 'LIMIT', 0, batch)
+    for _, moved in ipairs({ ids, lost }) do
+        for _, id in ipairs(moved) do
+            see(q.meta .. id, id)
+        end
+        if #moved > 0 then
+            redis.call('ZREM', q.scheduled, unpack(moved))
+            redis.call('RPUSH', q.active, unpack(moved))
+        end
+    end
     for _, id in ipairs(lost) do
-        see(q.meta .. id, id)
         redis.call('HSET', q.meta .. id, 'dr_reason', 'run_at')
-        ids[#ids + 1] = id
     end
-    for _, id in ipairs(ids) do
-        see(q.meta .. id, id)
-        redis.call('ZREM', q.scheduled, id)
-        redis.call('RPUSH', q.active, id)
-    end
-    return #ids, #ids >= batch
+    return #ids + #lost, #ids == batch or #lost == batch
 end
 
 -- The n-th crash within 72 h: the first two go back at once, then after 1 min * 2^(n-3); the claim tells the eighth.

@@ -1,0 +1,105 @@
+//! The steps of a delivery, and, with the cargo feature `test-hooks` alone, where a test wants a worker to stop.
+//!
+//! A released binary cannot be told to stop.
+
+/// What a delivery goes through; a job without a picture skips those in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It is ours; nothing was looked at yet.
+    Claimed,
+    /// The original is here.
+    Fetched,
+    /// The picture is made.
+    Normalized,
+    /// The object is in the bucket.
+    Stored,
+    /// It is decided what becomes of the job; the queue does not know yet.
+    Settling,
+    /// The queue knows; a staged original may still be there.
+    Settled,
+}
+
+impl Step {
+    /// Every step, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Claimed, Self::Fetched, Self::Normalized, Self::Stored, Self::Settling, Self::Settled];
+
+    /// The word in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Fetched => "fetched",
+            Self::Normalized => "normalized",
+            Self::Stored => "stored",
+            Self::Settling => "settling",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+#[cfg(feature = "test-hooks")]
+pub use stop::StopAt;
+
+#[cfg(feature = "test-hooks")]
+mod stop {
+    use std::{
+        path::PathBuf,
+        str::FromStr,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+
+    use darkroom_jobs::JobId;
+
+    use super::Step;
+
+    /// Where to stop, written as `step,key=value…`: `stored`, `fetched,panic`, `settling,job=ID,until=/a/file`.
+    #[derive(Clone, Debug)]
+    pub struct StopAt {
+        /// The step.
+        pub step: Step,
+        /// Whether to panic there instead of holding.
+        pub panics: bool,
+        /// A held job goes on when this file is there; without it only death ends the hold.
+        pub until: Option<PathBuf>,
+        /// Each delivery of this job; else the first delivery that comes so far.
+        job: Option<JobId>,
+        taken: Arc<AtomicBool>,
+    }
+
+    impl StopAt {
+        /// Whether a delivery that is at `step` is the one that is meant.
+        pub fn is_meant(&self, step: Step, job: &JobId) -> bool {
+            step == self.step
+                && match &self.job {
+                    Some(meant) => meant == job,
+                    None => !self.taken.swap(true, Ordering::Relaxed),
+                }
+        }
+    }
+
+    impl FromStr for StopAt {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, String> {
+            let mut words = text.split(',');
+            let name = words.next().unwrap_or_default();
+            let step = Step::ALL.into_iter().find(|step| step.as_str() == name);
+            let step = step.ok_or_else(|| format!("no step is called {name:?}"))?;
+            let mut stop = Self { step, panics: false, until: None, job: None, taken: Arc::default() };
+            for word in words {
+                match word.split_once('=') {
+                    None if word == "panic" => stop.panics = true,
+                    Some(("until", file)) => stop.until = Some(file.into()),
+                    Some(("job", id)) => {
+                        stop.job = Some(id.parse().map_err(|_| format!("no job id: {id:?}"))?)
+                    }
+                    _ => return Err(format!("neither panic, until=FILE nor job=ID: {word:?}")),
+                }
+            }
+            Ok(stop)
+        }
+    }
+}

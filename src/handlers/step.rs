@@ -1,0 +1,27 @@
+//! How far a job is: a line in the log, and with the cargo feature `test-hooks` the place where a test stops a worker.
+
+use darkroom_jobs::JobId;
+use tracing::debug;
+
+use crate::config::{self, steps::Step};
+
+/// Says in the log that a job has come so far. A worker that a test told to stop here holds or panics.
+pub async fn reached(step: Step, job: &JobId, settings: &config::Worker) {
+    debug!(step = step.as_str(), "step reached");
+    #[cfg(feature = "test-hooks")]
+    if let Some(stop) = settings.stop_at.as_ref().filter(|stop| stop.is_meant(step, job)) {
+        hold(stop).await;
+    }
+    #[cfg(not(feature = "test-hooks"))]
+    let _ = (job, settings);
+}
+
+/// Announces it at a level that is always logged: a test waits for the line.
+#[cfg(feature = "test-hooks")]
+async fn hold(stop: &config::steps::StopAt) {
+    tracing::info!(step = stop.step.as_str(), "stopped at a step, as a test asked");
+    assert!(!stop.panics, "panicked at step {}, as a test asked", stop.step.as_str());
+    while !stop.until.as_ref().is_some_and(|file| file.exists()) {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,143 @@
+//! Redis dies, is away, forgets its scripts, drops or pauses its connections: the worker outlives it, and so do its jobs.
+
+use std::time::Duration;
+
+use darkroom::config::steps::Step;
+use darkroom_jobs::{JobId, Status};
+
+use crate::support::darkroom::{TestDarkroom, Worker, picture};
+
+/// Longer than the lease of the tests' workers.
+const LONGER_THAN_A_LEASE: Duration = Duration::from_millis(2_500);
+
+/// What counts as an outage here.
+const SOON: (&str, &str) = ("DARKROOM_OUTAGE_MS", "1000");
+
+/// A job that a worker holds at a step.
+async fn held(darkroom: &TestDarkroom, step: Step) -> (Worker, JobId) {
+    let worker = darkroom.worker_stopping_at(step, &[SOON]);
+    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+    worker.reached(step).await;
+    (worker, job)
+}
+
+async fn tell(darkroom: &mut TestDarkroom, words: &[&str]) {
+    let mut command = redis::cmd(words[0]);
+    let () = command.arg(&words[1..]).query_async(&mut darkroom.redis).await.expect("redis obeys");
+}
+
+#[tokio::test]
+async fn a_result_is_kept_while_redis_is_dead_and_settled_once_when_it_is_back() {
+    let mut darkroom = TestDarkroom::start().await;
+    let (mut worker, job) = held(&darkroom, Step::Settling).await;
+
+    darkroom.services.redis.kill().await.expect("it runs");
+    darkroom.let_go_on();
+    worker.logged(&["settlement failed"]).await;
+    tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+    darkroom.restart_redis().await;
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!(
+        (receipt.status, receipt.deliveries, receipt.attempts),
+        (Status::Done, 1, 1),
+        "{}",
+        worker.log()
+    );
+    assert!(worker.is_running());
+    let events: u32 =
+        redis::cmd("XLEN").arg("{darkroom}:events").query_async(&mut darkroom.redis).await.unwrap();
+    assert_eq!(events, 1);
+}
+
+#[tokio::test]
+async fn a_job_that_runs_while_redis_dies_and_returns_keeps_its_lease_and_is_run_once() {
+    let mut darkroom = TestDarkroom::start().await;
+    let (mut worker, job) = held(&darkroom, Step::Fetched).await;
+    let (waiting, _) = darkroom.upload(picture("plain.png")).await;
+    let (waiting_too, _) = darkroom.upload(picture("plain.png")).await;
+
+    darkroom.services.redis.kill().await.expect("it runs");
+    tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+    darkroom.restart_redis().await;
+    let (late, _) = darkroom.upload(picture("plain.jpg")).await;
+    darkroom.final_receipt(&late).await;
+    darkroom.let_go_on();
+
+    let receipt = darkroom.final_receipt(&job).await;
+    assert_eq!(
+        (receipt.status, receipt.deliveries, receipt.attempts),
+        (Status::Done, 1, 1),
+        "{}",
+        worker.log()
+    );
+    for job in [waiting, waiting_too] {
+        assert_eq!(darkroom.final_receipt(&job).await.status, Status::Done);
+    }
+    assert!(worker.is_running());
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_before_redis_waits_for_it() {
+    let mut darkroom = TestDarkroom::start().await;
+    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+    darkroom.services.redis.kill().await.expect("it runs");
+
+    let worker = darkroom.worker(&[]);
+    worker.logged(&["redis is away; waiting for it"]).await;
+    darkroom.restart_redis().await;
+
+    assert_eq!(darkroom.final_receipt(&job).await.status, Status::Done);
+    let reminders = worker.log().matches("redis is away").count();
+    assert_eq!(reminders, 1, "{}", worker.log());
+}
+
+#[tokio::test]
+async fn scripts_that_redis_forgot_are_loaded_again_in_the_middle_of_a_job() {
+    let mut darkroom = TestDarkroom::start().await;
+    let (worker, job) = held(&darkroom, Step::Fetched).await;
+
+    tell(&mut darkroom, &["SCRIPT", "FLUSH"]).await;
+    darkroom.let_go_on();
+    let receipt = darkroom.final_receipt(&job).await;
+    tell(&mut darkroom, &["SCRIPT", "FLUSH"]).await;
+    let (next, _) = darkroom.upload(picture("plain.jpg")).await;
+
+    assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1));
+    assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done);
+    assert!(!worker.log().contains("NOSCRIPT"), "{}", worker.log());
+}
+
+#[tokio::test]
+async fn connections_that_redis_drops_are_made_anew_and_the_job_goes_on() {
+    let mut darkroom = TestDarkroom::start().await;
+    let (mut worker, job) = held(&darkroom, Step::Normalized).await;
+
+    for kind in ["normal", "pubsub"] {
+        tell(&mut darkroom, &["CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes"]).await;
+    }
+    darkroom.let_go_on();
+    let receipt = darkroom.final_receipt(&job).await;
+    let (next, _) = darkroom.upload(picture("plain.jpg")).await;
+
+    assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
+    assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done);
+    assert!(worker.is_running());
+}
+
+#[tokio::test]
+async fn a_redis_that_pauses_longer_than_a_lease_loses_nobodys_job() {
+    let mut darkroom = TestDarkroom::start().await;
+    let (worker, job) = held(&darkroom, Step::Settling).await;
+
+    tell(&mut darkroom, &["CLIENT", "PAUSE", "3000", "ALL"]).await;
+    darkroom.let_go_on();
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!(
+        (receipt.status, receipt.deliveries, receipt.attempts),
+        (Status::Done, 1, 1),
+        "{}",
+        worker.log()
+    );
+}
