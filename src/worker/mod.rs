@@ -13,7 +13,7 @@ use crate::{
     config,
     handlers::context::Tools,
     queue::{
-        boot,
+        self, boot,
         breaker::Breaker,
         connection,
         consumer::{Consumer, Deliveries, StartError},
@@ -30,12 +30,15 @@ use crate::{
 mod backend;
 mod bucket_watch;
 mod execution;
+pub mod metrics;
 mod outcome;
 pub mod registry;
 mod retry;
 mod schedule;
 
-use execution::Running;
+use execution::{Means, Running};
+use metrics::Metrics;
+use prometheus_client::registry::Registry;
 use registry::Handler;
 
 /// What a worker is made of.
@@ -94,6 +97,10 @@ pub struct Parts {
     pub handler: Handler,
     /// Whether the worker lives, for those who probe it.
     pub vitals: Vitals,
+    /// What became of jobs.
+    pub metrics: Metrics,
+    /// What the queue took.
+    pub queue: queue::metrics::Metrics,
 }
 
 impl Parts {
@@ -101,7 +108,21 @@ impl Parts {
     ///
     /// Settings that cannot be used.
     pub async fn new(settings: &Settings) -> Result<Self, Fatal> {
-        Ok(Self { tools: tools(settings).await?, handler: registry::handle, vitals: Vitals::default() })
+        Ok(Self {
+            tools: tools(settings).await?,
+            handler: registry::handle,
+            vitals: Vitals::default(),
+            metrics: Metrics::default(),
+            queue: queue::metrics::Metrics::default(),
+        })
+    }
+
+    /// Lets a registry render what all rooms measure.
+    pub fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+        self.queue.register(registry);
+        self.tools.sandbox.metrics().register(registry);
+        self.tools.storage.metrics().register(registry);
     }
 }
 
@@ -116,10 +137,10 @@ where
     S: Future<Output = T> + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
-    let Parts { tools, handler, vitals } = parts;
+    let Parts { tools, handler, vitals, metrics, queue } = parts;
     boot::ready(&settings.redis).await?;
     let slots = slots(&settings.worker);
-    let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
+    let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots, &queue)?;
     let consumer = Arc::new(consumer);
     vitals.begin(consumer.pulse());
     let signal = async move {
@@ -127,7 +148,8 @@ where
         vitals.stop();
         second
     };
-    let running = Running::new(tools.clone(), handler, consumer.handle(), consumer.breaker().clone());
+    let (handle, breaker) = (consumer.handle(), consumer.breaker().clone());
+    let running = Running::new(Means { tools: tools.clone(), handler, queue: handle, breaker, metrics });
     let beside = look_after_the_bucket(&settings, &tools, consumer.breaker())?;
     let monitor = monitor(slots, deliveries, &running);
 
