@@ -19,6 +19,7 @@ mod embedded_s3;
 mod http_jobs;
 mod http_service;
 mod http_uploads;
+mod http_watched;
 mod inspect;
 mod layers;
 mod lua_headers;
