@@ -22,6 +22,7 @@ mod embedded_s3;
 mod http_jobs;
 mod http_service;
 mod http_uploads;
+mod http_watched;
 mod idle;
 mod inspect;
 mod layers;

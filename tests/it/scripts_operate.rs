@@ -103,7 +103,10 @@ async fn a_dead_job_goes_round_again_once_with_a_clean_slate_and_its_last_receip
     let answers = [retry(&mut scripts, &["a", "b"]).await, retry(&mut scripts, &["a"]).await];
 
     assert_eq!(answers, [Ok(1), Ok(0)]);
-    assert_eq!((scripts.active().await, scripts.zset(scripts.queue.dead()).await.len()), (vec!["a".to_owned()], 0));
+    assert_eq!(
+        (scripts.active().await, scripts.zset(scripts.queue.dead()).await.len()),
+        (vec!["a".to_owned()], 0)
+    );
     let meta = scripts.meta("a").await;
     assert_eq!((meta["attempts"].as_str(), meta["dr_crashes"].as_str()), ("0", "0"));
     assert_eq!((meta["status"].as_str(), meta["dr_enqueued_at"].as_str()), ("Queued", enqueued.as_str()));
