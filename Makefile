@@ -21,8 +21,8 @@ test: ## run every test against a real Redis and real S3 servers (Ceph on Debian
 check: ## everything but the tests: format, lints, docs, licences, unused dependencies, log lines, deployment
 	@scripts/check
 
-bench: ## measure
-	@cargo bench --workspace $(ARGS)
+bench: ## measure the pixels, on rendered pictures and on photos in target/photos (ARGS="-- jpeg" takes some)
+	@cargo bench --bench normalize $(ARGS)
 
 fmt: ## format the code
 	@cargo fmt --all

@@ -27,7 +27,8 @@ impl Service {
     pub async fn prepare(settings: Settings, http: &config::Http) -> anyhow::Result<Self> {
         let parts = worker::Parts::new(&settings).await?;
         let (storage, vitals) = (parts.tools.storage.clone(), parts.vitals.clone());
-        let registry = Registry::default();
+        let mut registry = Registry::default();
+        parts.register(&mut registry);
         let server =
             http::Server::bind(http, &settings.redis, http::Parts { storage, vitals, registry }).await;
         let server = server.map_err(|error| Problems(vec![named(&error)]))?;

@@ -36,14 +36,8 @@ pub struct Worker {
 impl Worker {
     /// Settings that are right by themselves, but not together.
     pub fn problems(&self) -> Vec<Problem> {
-        [
-            self.redis.problems(),
-            self.s3.problems(),
-            self.worker.problems(),
-            self.imaging.problems(),
-            self.http.problems(),
-        ]
-        .concat()
+        let (redis, s3, http) = (self.redis.problems(), self.s3.problems(), self.http.problems());
+        [redis, s3, self.worker.problems(), self.imaging.problems(), http].concat()
     }
 }
 

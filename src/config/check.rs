@@ -277,14 +277,8 @@ impl Imaging {
 impl Everything {
     /// Every setting that does not go with the others.
     pub fn problems(&self) -> Vec<Problem> {
-        [
-            self.redis.problems(),
-            self.s3.problems(),
-            self.worker.problems(),
-            self.imaging.problems(),
-            self.http.problems(),
-        ]
-        .concat()
+        let (redis, s3, http) = (self.redis.problems(), self.s3.problems(), self.http.problems());
+        [redis, s3, self.worker.problems(), self.imaging.problems(), http].concat()
     }
 }
 

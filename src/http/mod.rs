@@ -20,11 +20,16 @@ mod uploads;
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use axum::{Router, http::StatusCode, middleware};
+use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware};
 use darkroom_jobs::{ConnectError, Producer};
 use prometheus_client::registry::Registry;
 use redis::RedisError;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+    task::JoinHandle,
+    time::timeout,
+};
 use tracing::{info, warn};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -35,6 +40,9 @@ use crate::{
 };
 use problem::{HttpCode, Problem};
 use state::{App, Shared};
+
+/// Connections that the system holds until there is a place.
+const BACKLOG: u32 = 1024;
 
 /// What the service is given by the worker that it stands beside.
 pub struct Parts {
@@ -90,7 +98,7 @@ impl Server {
         let (end, ending) = watch::channel(false);
         let router = router(shared(settings, redis, parts, ending)?);
         let failed = |error| BindError::Address(wanted, error);
-        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+        let listener = listen(wanted).map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
         info!(http.addr = %addr, "http served");
         Ok(Some(Self { listener, router, addr, end }))
@@ -122,6 +130,14 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.serving.abort();
     }
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port that a process before us has left is free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 fn shared(
@@ -179,6 +195,8 @@ fn router(shared: Shared) -> Router {
     routes
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        // `body` has limits of its own.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), auth::admit))
         .layer(middleware::from_fn_with_state(app.clone(), metrics::count))
         .with_state(app)

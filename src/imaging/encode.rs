@@ -20,8 +20,8 @@ static GREY: LazyLock<Vec<u8>> = LazyLock::new(profile::grey);
 
 /// Writes a JPEG of the preset's quality, or of the original's if that was lower.
 pub(super) fn jpeg(raster: &Raster8, preset: &Preset, original: Option<u8>) -> Result<Vec<u8>, Error> {
-    let quality = preset.quality.min(original.unwrap_or(100).max(QUALITY_FLOOR));
-    let subsampling = if quality >= FULL_COLOR_FROM { Subsampling::S444 } else { Subsampling::S420 };
+    let quality = quality(preset, original);
+    let subsampling = if has_full_color(quality) { Subsampling::S444 } else { Subsampling::S420 };
     // The settings to start from have neither trellis nor deringing: they cost far more time than bytes.
     let encoder = Encoder::new(Settings::BaselineFastest)
         .quality(quality)
@@ -39,4 +39,14 @@ pub(super) fn jpeg(raster: &Raster8, preset: &Preset, original: Option<u8>) -> R
         _ => encoder.icc_profile(SRGB.clone()).encode_rgb(samples, width, height),
     };
     written.map_err(|error| Error::Encode(error.to_string()))
+}
+
+/// The preset's quality, or the original's if that was lower, within reason.
+pub(super) fn quality(preset: &Preset, original: Option<u8>) -> u8 {
+    preset.quality.min(original.unwrap_or(100).max(QUALITY_FLOOR))
+}
+
+/// Whether color has as many samples as brightness.
+pub(super) const fn has_full_color(quality: u8) -> bool {
+    quality >= FULL_COLOR_FROM
 }

@@ -23,6 +23,7 @@ use super::{
     delivery::{Claimed, Delivery},
     heartbeat::{Beats, Heartbeat},
     lease::{Lease, LeaseKey, Leases},
+    metrics::Metrics,
     settle::{Settled, Settlement},
     upkeep::Upkeep,
 };
@@ -105,13 +106,14 @@ impl Consumer {
         redis: &config::Redis,
         worker: &config::Worker,
         slots: &[(Kind, usize)],
+        metrics: &Metrics,
     ) -> Result<(Self, HashMap<Kind, Deliveries>), StartError> {
         let client = connection::client(redis)?;
         let keys = redis.namespace.clone();
         let leases = Leases::default();
         let breaker = Breaker::new(worker.breaker_failures);
         let heartbeat =
-            Heartbeat::start(client.clone(), keys.clone(), leases.clone(), worker.lease, worker.heartbeat)?;
+            Heartbeat::start(client.clone(), keys.clone(), leases.clone(), worker, metrics.clone())?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let mut receivers = HashMap::new();
@@ -124,10 +126,11 @@ impl Consumer {
             queues: queues.collect(),
             redis: connection::managed(&client)?,
             keys: keys.clone(),
-            upkeep: Upkeep::new(keys.clone(), worker),
+            upkeep: Upkeep::new(keys.clone(), worker, metrics.clone()),
             lease: worker.lease,
             leases: leases.clone(),
             breaker: breaker.clone(),
+            metrics: metrics.clone(),
             commands: commands.downgrade(),
             calls: JoinSet::new(),
             repeated: Arc::new(AtomicUsize::new(0)),

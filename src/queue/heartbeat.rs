@@ -19,8 +19,10 @@ use super::{
     clock::milliseconds,
     connection,
     lease::{LeaseKey, Leases},
+    metrics::{Call, Metrics},
     scripts,
 };
+use crate::config;
 
 /// Leases that one call of the script renews.
 const BATCH: usize = 500;
@@ -68,9 +70,10 @@ impl Heartbeat {
         client: Client,
         keys: Keys,
         leases: Leases,
-        lease: Duration,
-        every: Duration,
+        worker: &config::Worker,
+        metrics: Metrics,
     ) -> io::Result<Self> {
+        let (lease, every) = (worker.lease, worker.heartbeat);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             every,
@@ -78,7 +81,7 @@ impl Heartbeat {
             last_beat_ms: AtomicU64::new(0),
             last_round_ms: AtomicU64::new(0),
         });
-        let beater = Beater { client, keys, leases, lease, connection: None };
+        let beater = Beater { client, keys, leases, lease, metrics, connection: None };
         let thread = {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name("heartbeat".into()).spawn(move || beat(beater, every, &shared))?
@@ -136,6 +139,7 @@ struct Beater {
     keys: Keys,
     leases: Leases,
     lease: Duration,
+    metrics: Metrics,
     connection: Option<Connection>,
 }
 
@@ -153,7 +157,9 @@ impl Beater {
             for lost in self.renew(&mut connection, batch)? {
                 let key = &batch[lost - 1];
                 debug!(job.id = %String::from_utf8_lossy(&key.id), job.kind = %key.kind, "lease lost");
-                self.leases.lose(key);
+                if self.leases.lose(key) {
+                    self.metrics.lease_lost(key.kind);
+                }
             }
         }
         self.connection = Some(connection);
@@ -181,6 +187,9 @@ impl Beater {
             });
             call.arg(number).arg(&lease.id).arg(&lease.token);
         }
-        call.invoke(connection)
+        let asked_at = Instant::now();
+        let answer = call.invoke(connection);
+        self.metrics.took(Call::Extend, answer.is_ok(), asked_at.elapsed());
+        answer
     }
 }

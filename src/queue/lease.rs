@@ -114,10 +114,9 @@ impl Leases {
         self.table().iter().filter(|(_, held)| !overdue(held)).map(|(key, _)| key.clone()).collect()
     }
 
-    pub(super) fn lose(&self, key: &LeaseKey) {
-        if let Some(held) = self.table().get(key) {
-            held.lost.send_replace(true);
-        }
+    /// Says whether that is news.
+    pub(super) fn lose(&self, key: &LeaseKey) -> bool {
+        self.table().get(key).is_some_and(|held| !held.lost.send_replace(true))
     }
 
     fn insert(&self, key: LeaseKey, clock: Clock) -> watch::Receiver<bool> {

@@ -12,6 +12,7 @@ pub mod health;
 pub mod heartbeat;
 pub mod inspect;
 pub mod lease;
+pub mod metrics;
 pub mod operate;
 pub mod periodic;
 pub mod scripts;

@@ -14,7 +14,11 @@ use darkroom_jobs::{Kind, redis_keys::Keys};
 use redis::{RedisResult, aio::ConnectionManager};
 use tracing::{debug, info};
 
-use super::{clock::milliseconds, scripts};
+use super::{
+    clock::milliseconds,
+    metrics::{Call, Metrics},
+    scripts,
+};
 use crate::config;
 
 /// Jobs that one call of the script moves, per queue and kind of work.
@@ -28,6 +32,7 @@ pub(super) struct Upkeep {
     keys: Keys,
     settings: Arc<[u64; 9]>,
     busy: Arc<AtomicBool>,
+    metrics: Metrics,
 }
 
 /// One round of upkeep; the next can begin when it is dropped.
@@ -35,10 +40,11 @@ pub(super) struct Round {
     keys: Keys,
     settings: Arc<[u64; 9]>,
     busy: Arc<AtomicBool>,
+    metrics: Metrics,
 }
 
 impl Upkeep {
-    pub fn new(keys: Keys, worker: &config::Worker) -> Self {
+    pub fn new(keys: Keys, worker: &config::Worker, metrics: Metrics) -> Self {
         let settings = [
             milliseconds(worker.lease),
             milliseconds(worker.reap),
@@ -50,7 +56,7 @@ impl Upkeep {
             worker.dead_max,
             worker.dead_max_bytes,
         ];
-        Self { keys, settings: Arc::new(settings), busy: Arc::default() }
+        Self { keys, settings: Arc::new(settings), busy: Arc::default(), metrics }
     }
 
     /// Whether the last round has not ended: Redis is slow, or there is much to do.
@@ -60,7 +66,8 @@ impl Upkeep {
 
     pub fn begin(&self) -> Round {
         self.busy.store(true, Relaxed);
-        Round { keys: self.keys.clone(), settings: Arc::clone(&self.settings), busy: Arc::clone(&self.busy) }
+        let (settings, busy) = (Arc::clone(&self.settings), Arc::clone(&self.busy));
+        Round { keys: self.keys.clone(), settings, busy, metrics: self.metrics.clone() }
     }
 }
 
@@ -85,10 +92,11 @@ impl Round {
             call.arg(setting);
         }
         loop {
-            let answer: Vec<u64> = call.invoke_async(redis).await?;
+            let answer: Vec<u64> = self.metrics.timed(Call::Tick, call.invoke_async(redis)).await?;
             let rows: Vec<_> = Kind::ALL.into_iter().zip(answer[1..].chunks_exact(4)).collect();
             for (kind, row) in &rows {
                 if row[3] > 0 {
+                    self.metrics.recovered(*kind, row[3]);
                     info!(job.kind = %kind, jobs = row[3], "jobs recovered whose lease ran out");
                 }
                 if row[2] > 0 {

@@ -4,6 +4,7 @@
 
 mod budget;
 mod machine;
+pub mod metrics;
 mod thread;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     imaging::{self, Limits, Normalized, Preset, PresetName, Stage, header::Header},
 };
 use budget::{Budget, Reservation};
+use metrics::Metrics;
 use thread::Threads;
 
 /// Why a picture was not made.
@@ -103,6 +105,12 @@ pub struct Timings {
     pub encode: Duration,
 }
 
+/// What one picture will need.
+struct Needs {
+    bytes: u64,
+    pixels: u64,
+}
+
 /// Makes pictures. Cloning shares the memory budget and the cores.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
@@ -113,20 +121,23 @@ pub struct Sandbox {
     memory_wait: Duration,
     budget: Budget,
     threads: Threads,
+    metrics: Metrics,
 }
 
 impl Sandbox {
     /// A sandbox with as many places as there are cores.
     pub fn new(settings: &config::Imaging) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let memory = machine::bytes(settings.image_memory);
         Self {
             user_photo: settings.preset_user_photo,
             product: settings.preset_product,
             limits: settings.limits(),
             deadline: settings.decode_timeout,
             memory_wait: settings.memory_wait,
-            budget: Budget::new(machine::bytes(settings.image_memory), cores),
+            budget: Budget::new(memory, cores),
             threads: Threads::new(settings.decode_timeout),
+            metrics: Metrics::new(memory),
         }
     }
 
@@ -149,17 +160,27 @@ impl Sandbox {
             PresetName::UserPhoto => self.user_photo,
             PresetName::Product => self.product,
         };
-        let peak_bytes = self.within_deadline((), self.peak_bytes(&original, preset)).await?;
-        let reservation = self.reserve(peak_bytes, priority, on_wait).await?;
+        let needs = self.within_deadline((), self.needs(&original, preset)).await?;
+        let reservation = self.reserve(needs.bytes, priority, on_wait).await?;
+        let in_work = self.metrics.begin(needs.pixels, needs.bytes);
 
         let limits = self.limits.clone();
-        self.within_deadline(reservation, move || photo(&original, &preset, &limits)).await
+        self.within_deadline((reservation, in_work), move || photo(&original, &preset, &limits)).await
     }
 
-    /// Memory that the picture will need; finding the markers of 32 MiB is work for a thread, too.
-    fn peak_bytes(&self, original: &Bytes, preset: Preset) -> impl FnOnce() -> Result<u64, Error> + use<> {
+    /// What the picture will need; finding the markers of 32 MiB is work for a thread, too.
+    fn needs(&self, original: &Bytes, preset: Preset) -> impl FnOnce() -> Result<Needs, Error> + use<> {
         let (original, limits) = (original.clone(), self.limits.clone());
-        move || Ok(Header::read(&original, &limits)?.peak_bytes(&preset))
+        move || {
+            let header = Header::read(&original, &limits)?;
+            let pixels = u64::from(header.width) * u64::from(header.height);
+            Ok(Needs { bytes: header.peak_bytes(&preset), pixels })
+        }
+    }
+
+    /// What this sandbox measures.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     async fn within_deadline<T: Send + 'static>(

@@ -83,7 +83,7 @@ impl Storage {
                 request.headers_mut().insert("content-md5", md5);
             }
         });
-        let answer = request.send().await.map_err(|error| Error::of("DeleteObjects", error))?;
+        let answer = self.ask("DeleteObjects", request.send()).await?;
 
         let refused = answer.errors.unwrap_or_default().into_iter();
         let refused = refused.filter(|error| error.code() != Some("NoSuchKey"));
@@ -105,7 +105,7 @@ impl Storage {
     pub(super) async fn remove_version(&self, place: &Place, version: Option<&str>) -> Result<(), Error> {
         let request = self.client.delete_object().bucket(&place.bucket).key(&place.name);
         let request = request.set_version_id(version.map(str::to_owned));
-        match request.send().await.map_err(|error| Error::of("DeleteObject", error)) {
+        match self.ask("DeleteObject", request.send()).await {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }

@@ -83,7 +83,7 @@ impl Storage {
         let place = self.place(key);
         let request = self.client.get_object().bucket(place.bucket).key(place.name);
         let request = request.set_if_match(if_match.map(str::to_owned));
-        request.send().await.map_err(|error| Error::of("GetObject", error))
+        self.ask("GetObject", request.send()).await
     }
 
     /// What is known of an object; `None` when there is none.
@@ -94,7 +94,7 @@ impl Storage {
     pub async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectHead>, Error> {
         let place = self.place(key);
         let request = self.client.head_object().bucket(place.bucket).key(place.name);
-        let answer = match request.send().await.map_err(|error| Error::of("HeadObject", error)) {
+        let answer = match self.ask("HeadObject", request.send()).await {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

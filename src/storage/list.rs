@@ -93,7 +93,7 @@ impl Storage {
         let place = self.place_of(&prefix.0);
         let request = self.client.list_objects_v2().bucket(place.bucket).prefix(place.name);
         let request = request.set_continuation_token(from.map(|cursor| cursor.key));
-        let answer = request.send().await.map_err(|error| Error::of("ListObjectsV2", error))?;
+        let answer = self.ask("ListObjectsV2", request.send()).await?;
 
         let next = answer.next_continuation_token.map(|key| Cursor { key, version: None });
         let entries = answer.contents.unwrap_or_default().into_iter().map(|object| Listed {
@@ -116,7 +116,7 @@ impl Storage {
         let (key, version) = from.map(|cursor| (cursor.key, cursor.version)).unzip();
         let request = self.client.list_object_versions().bucket(place.bucket).prefix(place.name);
         let request = request.set_key_marker(key).set_version_id_marker(version.flatten());
-        let answer = match request.send().await.map_err(|error| Error::of("ListObjectVersions", error)) {
+        let answer = match self.ask("ListObjectVersions", request.send()).await {
             Ok(answer) => answer,
             Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Denied) => {
                 return Ok(None);

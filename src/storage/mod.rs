@@ -7,6 +7,7 @@ pub mod delete;
 pub mod error;
 pub mod get;
 pub mod list;
+pub mod metrics;
 pub mod presign;
 pub mod probe;
 pub mod put;
@@ -32,6 +33,7 @@ pub struct Storage {
     config: Arc<config::S3>,
     /// Whether `If-None-Match: *` is honoured, once the bucket was asked.
     conditional: Arc<Conditional>,
+    metrics: metrics::Metrics,
 }
 
 /// An object's place at the server: `S3_PREFIX` is part of the name.
@@ -52,6 +54,7 @@ impl Storage {
             client: client::connect(config).await?,
             config: Arc::new(config.clone()),
             conditional: Arc::default(),
+            metrics: metrics::Metrics::default(),
         })
     }
 

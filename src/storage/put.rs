@@ -187,7 +187,7 @@ impl Storage {
             }
             None => request,
         };
-        request.send().await.map_err(|error| Error::of("PutObject", error))
+        self.ask("PutObject", request.send()).await
     }
 }
 

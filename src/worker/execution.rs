@@ -14,6 +14,7 @@ use tracing::{Instrument as _, debug, error, info, info_span, warn};
 use super::{
     backend::Parcel,
     bucket_watch,
+    metrics::Metrics,
     outcome::{Failure, Outcome},
     registry::{AnyJob, Envelope, Handler},
 };
@@ -35,30 +36,36 @@ use crate::{
     telemetry::traces,
 };
 
+/// What every execution needs.
+#[derive(Clone)]
+pub struct Means {
+    pub tools: Tools,
+    pub handler: Handler,
+    pub queue: Handle,
+    pub breaker: Breaker,
+    pub metrics: Metrics,
+}
+
 /// The deliveries that are being executed, each in a task of ours. Clones share them.
 #[derive(Clone)]
 pub struct Running {
-    tools: Tools,
-    handler: Handler,
-    queue: Handle,
-    breaker: Breaker,
+    means: Means,
     tasks: Arc<Mutex<Vec<AbortHandle>>>,
     /// How many there are.
     count: watch::Sender<usize>,
 }
 
 impl Running {
-    pub fn new(tools: Tools, handler: Handler, queue: Handle, breaker: Breaker) -> Self {
-        Self { tools, handler, queue, breaker, tasks: Arc::default(), count: watch::channel(0).0 }
+    pub fn new(means: Means) -> Self {
+        Self { means, tasks: Arc::default(), count: watch::channel(0).0 }
     }
 
     /// Executes a delivery in a task of its own and waits for it. Never fails: what happens to the job is settled.
     pub async fn start(&self, parcel: Parcel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(delivery) = parcel.open() else { return Ok(()) };
-        let (tools, queue, breaker) = (self.tools.clone(), self.queue.clone(), self.breaker.clone());
-        let (handler, counted) = (self.handler, Counted::new(&self.count));
+        let (means, counted) = (self.means.clone(), Counted::new(&self.count));
         let task = tokio::spawn(async move {
-            execute(&tools, handler, &queue, &breaker, delivery).await;
+            execute(&means, delivery).await;
             drop(counted);
         });
         {
@@ -101,13 +108,8 @@ impl Drop for Counted {
     }
 }
 
-async fn execute(
-    tools: &Tools,
-    handler: Handler,
-    queue: &Handle,
-    breaker: &Breaker,
-    Delivery { lease, job }: Delivery,
-) {
+async fn execute(means: &Means, Delivery { lease, job }: Delivery) {
+    let Means { tools, handler, breaker, .. } = means;
     let decoded = judge(&job);
     let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
     let span = info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts + 1);
@@ -118,7 +120,7 @@ async fn execute(
         let result = match (decoded, expired(&envelope, &job)) {
             (Err(failure), _) => Err(failure),
             (Ok(_), true) => Err(Failure::Expired),
-            (Ok(decoded), false) => run(tools, handler, &lease, &job, decoded, Arc::clone(&learnt)).await,
+            (Ok(decoded), false) => run(tools, *handler, &lease, &job, decoded, Arc::clone(&learnt)).await,
         };
         bucket_watch::note(breaker, &result);
         let learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -127,7 +129,7 @@ async fn execute(
             return info!("delivery given up: the job is another worker's by now");
         };
         step::reached(Step::Settling, &job.id, &tools.settings).await;
-        settle(tools, queue, lease, &job, &envelope, settlement).await;
+        settle(means, lease, &job, &envelope, settlement).await;
     }
     .instrument(span)
     .await;
@@ -191,19 +193,14 @@ fn panic_message(died: JoinError) -> String {
 }
 
 /// Writes the settlement, removes the staged original when no retry can follow, and says how it went.
-async fn settle(
-    tools: &Tools,
-    queue: &Handle,
-    lease: Lease,
-    job: &ClaimedJob,
-    envelope: &Envelope,
-    settlement: Settlement,
-) {
+async fn settle(means: &Means, lease: Lease, job: &ClaimedJob, envelope: &Envelope, settlement: Settlement) {
+    let tools = &means.tools;
     let receipt = settlement.receipt().clone();
     let spent = matches!(settlement, Settlement::Done { .. });
-    if queue.settle(lease, settlement).await == Settled::Lost {
+    if means.queue.settle(lease, settlement).await == Settled::Lost {
         return info!("settlement not written: the job is another worker's by now");
     }
+    means.metrics.settled(&receipt);
     step::reached(Step::Settled, &job.id, &tools.settings).await;
     if spent && let Some(source) = &envelope.source {
         let removing = tools.sources.remove(source);

@@ -13,7 +13,7 @@ use crate::{
     config,
     handlers::context::Tools,
     queue::{
-        boot,
+        self, boot,
         breaker::Breaker,
         connection,
         consumer::{Consumer, Deliveries, StartError},
@@ -30,12 +30,15 @@ use crate::{
 mod backend;
 mod bucket_watch;
 mod execution;
+pub mod metrics;
 mod outcome;
 pub mod registry;
 mod retry;
 mod schedule;
 
-use execution::Running;
+use execution::{Means, Running};
+use metrics::Metrics;
+use prometheus_client::registry::Registry;
 use registry::Handler;
 
 /// What a worker is made of.
@@ -90,10 +93,14 @@ impl Fatal {
 pub struct Parts {
     /// What handlers use.
     pub tools: Tools,
+    /// Runs a job; a benchmark's does nothing.
+    pub handler: Handler,
     /// Whether the worker lives, for those who probe it.
     pub vitals: Vitals,
-    /// What jobs do: the registry's, or a benchmark's that do nothing.
-    pub handler: Handler,
+    /// What became of jobs.
+    pub metrics: Metrics,
+    /// What the queue took.
+    pub queue: queue::metrics::Metrics,
 }
 
 impl Parts {
@@ -101,7 +108,21 @@ impl Parts {
     ///
     /// Settings that cannot be used.
     pub async fn new(settings: &Settings) -> Result<Self, Fatal> {
-        Ok(Self { tools: tools(settings).await?, vitals: Vitals::default(), handler: registry::handle })
+        Ok(Self {
+            tools: tools(settings).await?,
+            handler: registry::handle,
+            vitals: Vitals::default(),
+            metrics: Metrics::default(),
+            queue: queue::metrics::Metrics::default(),
+        })
+    }
+
+    /// Lets a registry render what all rooms measure.
+    pub fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+        self.queue.register(registry);
+        self.tools.sandbox.metrics().register(registry);
+        self.tools.storage.metrics().register(registry);
     }
 }
 
@@ -116,18 +137,24 @@ where
     S: Future<Output = T> + Send + 'static,
     T: Future<Output = ()> + Send + 'static,
 {
-    let Parts { tools, vitals, handler } = parts;
+    let Parts { tools, handler, vitals, metrics, queue } = parts;
     boot::ready(&settings.redis).await?;
     let slots = slots(&settings.worker);
-    let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots)?;
+    let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots, &queue)?;
     let consumer = Arc::new(consumer);
     vitals.begin(consumer.pulse());
-    let running = Running::new(tools.clone(), handler, consumer.handle(), consumer.breaker().clone());
+    let signal = async move {
+        let second = signal.await;
+        vitals.stop();
+        second
+    };
+    let (handle, breaker) = (consumer.handle(), consumer.breaker().clone());
+    let running = Running::new(Means { tools: tools.clone(), handler, queue: handle, breaker, metrics });
     let beside = look_after_the_bucket(&settings, &tools, consumer.breaker())?;
     let monitor = monitor(slots, deliveries, &running);
 
     let verdict = tokio::select! {
-        verdict = until_told(monitor, signal, &consumer, &running, &vitals, settings.worker.shutdown) => verdict,
+        verdict = until_told(monitor, signal, &consumer, &running, settings.worker.shutdown) => verdict,
         () = watch_decoders(&tools.sandbox) => {
             error!("a decoder did not come back; ending so that a supervisor starts anew");
             Err(Fatal::Stuck)
@@ -174,7 +201,6 @@ async fn until_told<S, T>(
     signal: S,
     consumer: &Arc<Consumer>,
     running: &Running,
-    vitals: &Vitals,
     patience: Duration,
 ) -> Result<(), Fatal>
 where
@@ -182,10 +208,9 @@ where
     T: Future<Output = ()> + Send + 'static,
 {
     let (told, mut second) = tokio::sync::oneshot::channel();
-    let (stopping, vitals) = (Arc::clone(consumer), vitals.clone());
+    let stopping = Arc::clone(consumer);
     let signal = async move {
         let second = signal.await;
-        vitals.stop();
         stopping.stop();
         info!(leases = stopping.leases().len(), "stopping");
         // Nobody listens when a decoder is stuck: the process ends anyway.

@@ -21,6 +21,8 @@ fn failures(folder: &str, limits: &[&str]) -> Option<Vec<String>> {
         .arg(corpus.join("check.py"))
         .args(["--dir", folder, "--cmd", &normalize])
         .args(limits)
+        // The script has its own patience, for machines on which other tests run.
+        .env("DARKROOM_DECODE_TIMEOUT_MS", "60000")
         .output()
         .unwrap();
     let report = String::from_utf8(check.stdout).unwrap();

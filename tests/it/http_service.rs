@@ -185,7 +185,7 @@ async fn a_thousand_idle_connections_stop_neither_the_worker_nor_the_service() {
     let service = Service::start(&darkroom, &[]).await;
     let mut idle = Vec::new();
     for _ in 0..1_000 {
-        let connected = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(service.addr)).await;
+        let connected = tokio::time::timeout(Duration::from_secs(4), TcpStream::connect(service.addr)).await;
         // Once the backlog is full, whoever comes waits.
         let Ok(connected) = connected else { break };
         idle.push(connected.expect("files are left"));

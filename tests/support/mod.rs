@@ -1,5 +1,6 @@
 //! What suites share.
 
+pub mod address;
 pub mod bucket;
 pub mod ceph;
 pub mod command;

@@ -20,8 +20,10 @@ pub struct Scripts {
     pub queue: QueueKeys,
     /// Length of the leases that are claimed and renewed.
     pub lease_ms: u64,
+    /// What the last claim says that it took from the list, husks included.
+    pub taken: usize,
     confined: MultiplexedConnection,
-    _server: EmbeddedRedis,
+    server: EmbeddedRedis,
     _folder: TempDir,
 }
 
@@ -107,7 +109,7 @@ impl Scripts {
         let confined = connect(server.url().replace("redis://", "redis://confined:secret@")).await;
         let keys = Keys::new("darkroom").expect("it is a namespace");
         let queue = keys.queue(Kind::Upload);
-        Self { redis, keys, queue, lease_ms: 30_000, confined, _server: server, _folder: folder }
+        Self { redis, keys, queue, lease_ms: 30_000, taken: 0, confined, server, _folder: folder }
     }
 
     /// Calls a script as the confined user.
@@ -141,6 +143,7 @@ impl Scripts {
         let args = [&[&*lease_ms, "2097152", "4096"], tokens].concat();
         let answer: Vec<redis::Value> =
             self.call(&scripts::JOBS_CLAIM, &keys, &texts(&args)).await.expect("the claim is answered");
+        self.taken = from_redis_value(answer[1].clone()).expect("it is a number");
         answer.into_iter().skip(2).map(Row::read).collect()
     }
 
@@ -209,6 +212,14 @@ impl Scripts {
         let rows = self.claim(&[&token]).await;
         assert_eq!(rows[0].id, job);
         token
+    }
+
+    /// Messages of all channels from now on.
+    pub async fn messages(&self) -> redis::aio::PubSubStream {
+        let client = redis::Client::open(self.server.url()).expect("it is a url");
+        let mut subscription = client.get_async_pubsub().await.expect("redis answers");
+        subscription.psubscribe("*").await.expect("redis answers");
+        subscription.into_on_message()
     }
 
     pub async fn meta(&mut self, job: &str) -> HashMap<String, String> {

@@ -44,7 +44,8 @@ pub async fn work(
         let _ = stop.await;
         std::future::pending::<()>()
     };
-    let parts = Parts { handler: handle, ..Parts::new(&settings).await? };
+    let parts =
+        Parts { handler: handle, ..Parts::new(&settings).await.context("the settings cannot be used")? };
     worker::run(settings, parts, signal).await.context("the worker died")
 }
 

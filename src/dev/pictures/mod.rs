@@ -7,7 +7,7 @@ use std::io::Cursor;
 use colors::Chunk;
 use image::{DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage, codecs::gif::GifEncoder};
 use moxcms::ColorProfile;
-use mozjpeg_rs::{Encoder, Preset};
+use mozjpeg_rs::{Encoder, Preset, Subsampling};
 
 const WIDTH: u32 = 240;
 const HEIGHT: u32 = 160;
@@ -65,6 +65,92 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// The picture of a name. Rendered anew each time, always the same.
 pub fn picture(name: &str) -> Option<Vec<u8>> {
     PICTURES.iter().find(|(other, _)| *other == name).map(|(_, render)| render())
+}
+
+/// Kinds of [`sized`].
+pub const KINDS: [&str; 15] = [
+    "jpeg",
+    "jpeg-444",
+    "jpeg-progressive",
+    "jpeg-progressive-444",
+    "jpeg-grey",
+    "jpeg-cut",
+    "png",
+    "png-alpha",
+    "png-16",
+    "webp",
+    "gif",
+    "bmp",
+    "tiff",
+    "tiff-16",
+    "tiff-palette",
+];
+
+/// A photo-like scene of any size, of one of [`KINDS`].
+pub fn sized(kind: &str, width: u32, height: u32) -> Option<Vec<u8>> {
+    let scene = || painted(width, height);
+    let lossy = |subsampling, progressive| {
+        let encoder = Encoder::new(Preset::BaselineFastest).quality(85);
+        let encoder = encoder.subsampling(subsampling).progressive(progressive);
+        encoder.encode_rgb(&scene(), width, height).expect("sides that fit")
+    };
+    let deep = || DynamicImage::from(DynamicImage::from(scene()).into_rgb16());
+    Some(match kind {
+        "jpeg" => lossy(Subsampling::S420, false),
+        "jpeg-444" => lossy(Subsampling::S444, false),
+        "jpeg-progressive" => lossy(Subsampling::S420, true),
+        "jpeg-progressive-444" => lossy(Subsampling::S444, true),
+        "jpeg-grey" => {
+            let grey = DynamicImage::from(scene()).into_luma8();
+            let encoder = Encoder::new(Preset::BaselineFastest).quality(85);
+            encoder.encode_gray(&grey, width, height).expect("sides that fit")
+        }
+        "jpeg-cut" => {
+            let mut whole = lossy(Subsampling::S420, true);
+            whole.truncate(whole.len() - 2);
+            whole
+        }
+        "png" => written(scene().into(), ImageFormat::Png),
+        "png-alpha" => written(DynamicImage::from(scene()).into_rgba8().into(), ImageFormat::Png),
+        "png-16" => written(deep(), ImageFormat::Png),
+        "webp" => written(scene().into(), ImageFormat::WebP),
+        "gif" => written(scene().into(), ImageFormat::Gif),
+        "bmp" => written(scene().into(), ImageFormat::Bmp),
+        "tiff" => written(scene().into(), ImageFormat::Tiff),
+        "tiff-16" => written(deep(), ImageFormat::Tiff),
+        "tiff-palette" => palette_tiff(width, height),
+        _ => return None,
+    })
+}
+
+/// A TIFF of 16 shades of red, two pixels in each byte.
+fn palette_tiff(width: u32, height: u32) -> Vec<u8> {
+    const MAP_AT: u32 = 8 + 2 + 9 * 12 + 4;
+    const PIXELS_AT: u32 = MAP_AT + 3 * 16 * 2;
+    let row = width.div_ceil(2);
+    let entries: [(u16, u16, u32, u32); 9] = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, 4),
+        (259, 3, 1, 1),
+        (262, 3, 1, 3),
+        (273, 4, 1, PIXELS_AT),
+        (278, 4, 1, height),
+        (279, 4, 1, row * height),
+        (320, 3, 3 * 16, MAP_AT),
+    ];
+    let mut bytes = b"II*\0\x08\0\0\0\x09\0".to_vec();
+    for (tag, kind, count, value) in entries {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend([0; 4]);
+    let red = (0..16_u16).flat_map(|shade| (shade * 0x1111).to_le_bytes());
+    bytes.extend(red.chain([0; 2 * 16 * 2]));
+    let pixels =
+        (0..height).flat_map(|_| (0..row).map(|x| ((x % 8) as u8 * 2) << 4 | ((x % 8) as u8 * 2 + 1)));
+    bytes.extend(pixels);
+    bytes
 }
 
 /// A photo-like scene of any size, encoded as JPEG.

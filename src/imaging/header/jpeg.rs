@@ -24,6 +24,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
         found,
         framed: false,
         components: 0,
+        samples: 0,
         separate: false,
         arithmetic: false,
         listed: 0,
@@ -40,6 +41,8 @@ struct Walk<'a> {
     framed: bool,
     /// Of the frame.
     components: u8,
+    /// Of all components, for 100 pixels.
+    samples: u64,
     /// Whether a sequential file has a scan for each component.
     separate: bool,
     arithmetic: bool,
@@ -84,6 +87,7 @@ impl<'a> Walk<'a> {
             self.found.height = u32::from(u16::from_be_bytes([*h1, *h0]));
             self.found.progressive = matches!(marker, 0xc2 | 0xc6 | 0xca | 0xce);
             self.components = *components;
+            self.samples = samples(&content[6..]);
             self.arithmetic = marker == 0xc9;
             self.framed = true;
             if !matches!(marker, 0xc0..=0xc2 | 0xc9) {
@@ -107,7 +111,14 @@ impl<'a> Walk<'a> {
         if self.separate && self.listed < u32::from(self.components) {
             return Err(Error::corrupt("components without a scan"));
         }
+        if self.components == 1 {
+            self.found.pixel.channels = 1;
+        }
         self.found.rewritten = self.separate || self.arithmetic;
+        if self.found.progressive || self.found.rewritten {
+            let pixels = u64::from(self.found.width) * u64::from(self.found.height);
+            self.found.coefficient_bytes = pixels * self.samples / 100 * 2;
+        }
         if !self.icc.is_empty() {
             self.icc.sort_by_key(|(number, _)| *number);
             self.found.icc =
@@ -115,6 +126,14 @@ impl<'a> Walk<'a> {
         }
         Ok(self.found)
     }
+}
+
+/// Samples of all components for 100 pixels, by their factors.
+fn samples(components: &[u8]) -> u64 {
+    let factors =
+        || components.chunks_exact(3).map(|part| (u64::from(part[1] >> 4), u64::from(part[1] & 15)));
+    let most = factors().fold((1, 1), |most, factor| (most.0.max(factor.0), most.1.max(factor.1)));
+    factors().map(|(across, down)| (100 * across * down).div_ceil(most.0 * most.1)).sum()
 }
 
 /// The quality that the usual formula would have needed for the first table.

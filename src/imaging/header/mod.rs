@@ -5,6 +5,7 @@ pub mod colors;
 mod exif;
 mod gif;
 mod jpeg;
+mod memory;
 mod png;
 mod reader;
 pub(super) mod tiff;
@@ -13,17 +14,15 @@ mod webp;
 use darkroom_jobs::{Warning, WarningCode};
 
 use colors::{Colors, PngColors};
+pub use memory::Pixel;
 
 use super::{
-    Limits, Preset,
+    Limits,
     error::Error,
     orient::Orientation,
     sniff::{Format, sniff},
     warning,
 };
-
-/// What any picture takes, bytes.
-const BASE_BYTES: u64 = 8 << 20;
 
 /// What a file announces, within the limits.
 #[derive(Clone, Debug)]
@@ -46,6 +45,10 @@ pub struct Header {
     pub progressive: bool,
     /// Whether a JPEG must be written anew before its decoder can read it.
     pub rewritten: bool,
+    /// What a JPEG's coefficients take that must be held until its last scan is read, bytes.
+    pub coefficient_bytes: u64,
+    /// What a decoded pixel will be, at most.
+    pub pixel: Pixel,
     /// Whether colors were multiplied by alpha.
     pub premultiplied: bool,
     /// Whether the end of the file was there.
@@ -66,6 +69,8 @@ struct Found {
     scans: u32,
     progressive: bool,
     rewritten: bool,
+    coefficient_bytes: u64,
+    pixel: Pixel,
     premultiplied: bool,
     complete: bool,
     jpeg_quality: Option<u8>,
@@ -109,6 +114,8 @@ impl Found {
             scans: 1,
             progressive: false,
             rewritten: false,
+            coefficient_bytes: 0,
+            pixel: Pixel::RGB,
             premultiplied: false,
             complete: true,
             jpeg_quality: None,
@@ -147,17 +154,6 @@ impl Header {
         self.orientation.of_size(self.width, self.height)
     }
 
-    /// Most memory that [`super::normalize`] is expected to hold for this picture, bytes.
-    pub fn peak_bytes(&self, preset: &Preset) -> u64 {
-        let per_pixel = match self.format {
-            Format::Jpeg if self.progressive => 10,
-            Format::Jpeg | Format::Gif => 5,
-            Format::Png | Format::WebP | Format::Bmp | Format::Tiff => 9,
-        };
-        let result = u64::from(self.width.min(preset.max_side)) * u64::from(self.height.min(preset.max_side));
-        BASE_BYTES + u64::from(self.width) * u64::from(self.height) * per_pixel + result * 12
-    }
-
     fn from_found(format: Format, found: Found, limits: &Limits) -> Self {
         let mut warnings = Vec::new();
         let exif = found.exif.unwrap_or_default();
@@ -187,6 +183,8 @@ impl Header {
             colors,
             progressive: found.progressive,
             rewritten: found.rewritten,
+            coefficient_bytes: found.coefficient_bytes,
+            pixel: found.pixel,
             premultiplied: found.premultiplied,
             complete: found.complete,
             jpeg_quality: found.jpeg_quality,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     super::{Limits, error::Error},
-    Found, Metadata, Profile, exif,
+    Found, Metadata, Pixel, Profile, exif,
     reader::Numbers,
     xmp_has_gps,
 };
@@ -42,6 +42,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
             return Err(Error::TooComplex(format!("over {MAX_STRIPS} strips or tiles")));
         }
     }
+    found.pixel = pixel(&first);
     let mut metadata = Metadata::default();
     if let Some(profile) = first.entry(ICC) {
         found.icc = first.data(&profile).map_or(Profile::Broken, |data| Profile::Bytes(data.to_vec()));
@@ -55,6 +56,23 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     found.exif = Some(exif::from_directory(bytes, &first));
     found.frames = u32::try_from(first.pages()).expect("at most 4,096");
     Ok(found)
+}
+
+/// By samples and bits; the depth may stand elsewhere when there are several samples, and floats become 16 bits.
+fn pixel(first: &Directory<'_>) -> Pixel {
+    const BITS: u16 = 258;
+    const SAMPLES: u16 = 277;
+    const PHOTOMETRIC: u16 = 262;
+    const PALETTE: u64 = 3;
+    let number = |tag| first.entry(tag).and_then(|entry| first.number(&entry));
+    let samples = u32::try_from(number(SAMPLES).unwrap_or(1).clamp(1, 4)).expect("at most 4");
+    let deepest = first.entry(BITS).and_then(|bits| match bits.count {
+        1 => first.number(&bits).map(|bits| u16::try_from(bits).unwrap_or(u16::MAX)),
+        2 => first.pair(&bits).map(|[one, other]| one.max(other)),
+        _ => first.shorts(&bits).and_then(|bits| bits.into_iter().max()),
+    });
+    let channels = if number(PHOTOMETRIC) == Some(PALETTE) { 3 } else { samples };
+    Pixel { channels, bytes: if deepest.unwrap_or(1) > 8 { 2 } else { 1 } }
 }
 
 /// One directory.

@@ -1,9 +1,10 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Instant};
 
+use darkroom_jobs::wire;
 use tracing::{debug, error, info, warn};
 
 use super::*;
-use crate::queue::{clock::milliseconds, scripts, settle};
+use crate::queue::{clock::milliseconds, metrics::Call, scripts, settle};
 
 /// Payloads up to this size are handed out whole.
 const PAYLOAD_LIMIT: usize = darkroom_jobs::MAX_PAYLOAD_BYTES;
@@ -19,6 +20,7 @@ pub(super) struct Actor {
     pub lease: Duration,
     pub leases: Leases,
     pub breaker: Breaker,
+    pub metrics: Metrics,
     /// Given to leases, so that they find back.
     pub commands: mpsc::WeakUnboundedSender<Command>,
     pub calls: JoinSet<Answer>,
@@ -123,6 +125,7 @@ impl Actor {
             let slots = std::iter::repeat_with(|| Arc::clone(&queue.slots).try_acquire_owned());
             let slots: Vec<_> = slots.take(free).map_while(Result::ok).collect();
             let (mut redis, keys, lease) = (self.redis.clone(), self.keys.queue(kind), self.lease);
+            let metrics = self.metrics.clone();
             self.calls.spawn(async move {
                 let mut call = scripts::JOBS_CLAIM.prepare_invoke();
                 call.key(keys.active()).key(keys.leases()).key(keys.data()).key(keys.done()).key(keys.dead());
@@ -131,7 +134,10 @@ impl Actor {
                 for _ in &slots {
                     call.arg(ulid::Ulid::generate().to_string());
                 }
-                let answer = call.invoke_async(&mut redis).await;
+                let answer = metrics.timed(Call::Claim, call.invoke_async(&mut redis)).await;
+                if let Err(error) = &answer {
+                    wire::leave_replica(&mut redis, error).await;
+                }
                 Answer::Claimed { kind, slots, answer }
             });
         }
@@ -171,10 +177,12 @@ impl Actor {
 
     fn settle(&mut self, lease: Lease, settlement: Settlement, answer: oneshot::Sender<Settled>) {
         let (mut redis, keys, repeated) = (self.redis.clone(), self.keys.clone(), Arc::clone(&self.repeated));
+        let metrics = self.metrics.clone();
         self.calls.spawn(async move {
             let mut failures = 0;
             let settled = loop {
-                match settle::write(&mut redis, &keys, lease.key(), &settlement).await {
+                let writing = settle::write(&mut redis, &keys, lease.key(), &settlement);
+                match metrics.timed(Call::Settle, writing).await {
                     Ok(settled) => break settled,
                     Err(error) if lease.is_lost() => {
                         warn!(error = %error, "settlement given up: the lease is lost");
@@ -186,6 +194,7 @@ impl Actor {
                         }
                         failures += 1;
                         warn!(error = %error, failures, job.kind = %lease.key().kind, "settlement failed");
+                        wire::leave_replica(&mut redis, &error).await;
                         tokio::time::sleep(connection::backoff(failures)).await;
                     }
                 }
@@ -202,7 +211,7 @@ impl Actor {
 
     fn give_back(&mut self, lease: LeaseKey, slot: Option<OwnedSemaphorePermit>) {
         let (mut redis, queue, wake) = (self.redis.clone(), self.keys.queue(lease.kind), self.keys.wake());
-        let patience = self.lease;
+        let (patience, metrics) = (self.lease, self.metrics.clone());
         self.calls.spawn(async move {
             let meta = [queue.meta_prefix().into_bytes(), lease.id.clone()].concat();
             let mut call = scripts::LEASE_RETURN.prepare_invoke();
@@ -211,7 +220,7 @@ impl Actor {
             let (since, mut failures) = (Instant::now(), 0);
             // Nobody renews it: after one lease the reaper returns it.
             while since.elapsed() < patience {
-                match call.invoke_async::<u8>(&mut redis).await {
+                match metrics.timed(Call::Return, call.invoke_async::<u8>(&mut redis)).await {
                     Ok(given) => {
                         debug!(job.kind = %lease.kind, given, "job handed back");
                         break;
@@ -219,6 +228,7 @@ impl Actor {
                     Err(error) => {
                         failures += 1;
                         warn!(error = %error, failures, job.kind = %lease.kind, "hand-back failed");
+                        wire::leave_replica(&mut redis, &error).await;
                         tokio::time::sleep(connection::backoff(failures)).await;
                     }
                 }
@@ -233,6 +243,12 @@ impl Actor {
             return;
         }
         let (mut redis, upkeep) = (self.redis.clone(), self.upkeep.begin());
-        self.calls.spawn(async move { Answer::Ticked(upkeep.run(&mut redis).await) });
+        self.calls.spawn(async move {
+            let answer = upkeep.run(&mut redis).await;
+            if let Err(error) = &answer {
+                wire::leave_replica(&mut redis, error).await;
+            }
+            Answer::Ticked(answer)
+        });
     }
 }

@@ -1,0 +1,73 @@
+//! What the sandbox measures; who renders it is not known here.
+
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
+
+/// What the sandbox measures. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    pixels: Gauge,
+    memory_used: Gauge,
+    memory: Gauge,
+}
+
+/// A picture in work; it is counted until this is dropped.
+#[derive(Debug)]
+pub(super) struct InWork {
+    metrics: Metrics,
+    pixels: i64,
+    bytes: i64,
+}
+
+impl Metrics {
+    pub(super) fn new(memory: u64) -> Self {
+        let metrics = Self::default();
+        metrics.memory.set(signed(memory));
+        metrics
+    }
+
+    /// Lets a registry render them.
+    pub fn register(&self, registry: &mut Registry) {
+        for (name, help, gauge) in [
+            ("darkroom_work_pixels", "Pixels of the originals that are in work", &self.pixels),
+            ("darkroom_image_memory_used_bytes", "Memory set aside for pictures in work", &self.memory_used),
+            ("darkroom_image_memory_bytes", "Memory that pictures in work may have", &self.memory),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+    }
+
+    pub(super) fn begin(&self, pixels: u64, bytes: u64) -> InWork {
+        let (pixels, bytes) = (signed(pixels), signed(bytes));
+        self.pixels.inc_by(pixels);
+        self.memory_used.inc_by(bytes);
+        InWork { metrics: self.clone(), pixels, bytes }
+    }
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        self.metrics.pixels.dec_by(self.pixels);
+        self.metrics.memory_used.dec_by(self.bytes);
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_counts_until_it_is_no_longer_in_work() {
+        let metrics = Metrics::new(1000);
+
+        let (one, two) = (metrics.begin(12, 100), metrics.begin(8, 50));
+        let during = (metrics.pixels.get(), metrics.memory_used.get());
+        drop((one, two));
+
+        assert_eq!(during, (20, 150));
+        assert_eq!((metrics.pixels.get(), metrics.memory_used.get()), (0, 0));
+    }
+}
