@@ -15,14 +15,14 @@ demo: ## push real photos through the real queue and show what became of them (P
 dev: ## run a worker with a Redis and an S3 server of its own, data in .darkroom/
 	@server="$$(scripts/setup)" && DARKROOM_REDIS_SERVER="$$server" cargo run --quiet -- dev $(ARGS)
 
-test: ## run every test against a real Redis and a real S3 server
+test: ## run every test against a real Redis and real S3 servers (Ceph on Debian 12)
 	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" cargo test --workspace --all-features $(ARGS)
 
-check: ## everything but the tests: format, lints, docs, licences, unused dependencies, log lines
+check: ## everything but the tests: format, lints, docs, licences, unused dependencies, log lines, deployment
 	@scripts/check
 
-bench: ## measure
-	@cargo bench --workspace $(ARGS)
+bench: ## measure the pixels, on rendered pictures and on photos in target/photos (ARGS="-- jpeg" takes some)
+	@cargo bench --bench normalize $(ARGS)
 
 fmt: ## format the code
 	@cargo fmt --all

@@ -24,6 +24,8 @@ pub mod schema;
 mod settlements;
 mod source;
 mod timestamp;
+#[cfg(feature = "producer")]
+pub mod wire;
 
 pub use bucket_health::BucketHealth;
 pub use delete::{Delete, Target};

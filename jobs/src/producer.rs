@@ -12,6 +12,7 @@ use crate::{
     Timestamp, Upload,
     redis_keys::{InvalidNamespace, Keys},
     settlements::Settlements,
+    wire,
 };
 
 /// How long Redis may take for one answer.
@@ -113,10 +114,7 @@ impl EnqueueError {
 
 impl From<RedisError> for EnqueueError {
     fn from(error: RedisError) -> Self {
-        // In a pipeline the words of the server hide one level deeper than `code()` looks.
-        let refusals = error.clone().into_server_errors();
-        let full = refusals.is_some_and(|all| all.iter().any(|(_, refusal)| refusal.code() == "OOM"));
-        if full { Self::Full(error) } else { Self::Unavailable(error) }
+        if wire::refused_with(&error, "OOM") { Self::Full(error) } else { Self::Unavailable(error) }
     }
 }
 
@@ -138,7 +136,7 @@ impl Producer {
     /// * [`ConnectError::Namespace`], [`ConnectError::Layout`]: nothing that waiting mends.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, ConnectError> {
         let keys = Keys::new(namespace)?;
-        let client = Client::open(url)?;
+        let client = wire::client(url)?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(RESPONSE_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
@@ -255,7 +253,8 @@ impl Producer {
         Ok(answers)
     }
 
-    /// Calls the script for each batch. Repeated once when the script or the connection was gone: the ids are the same.
+    /// Calls the script for each batch. Repeated once when the script, the connection or the primary was gone: the ids
+    /// are the same.
     async fn call(&self, kind: Kind, batches: &[&[Entry]]) -> Result<Vec<Vec<(u8, String)>>, RedisError> {
         let mut pipeline = Pipeline::with_capacity(batches.len());
         for batch in batches {
@@ -263,12 +262,24 @@ impl Producer {
         }
 
         let mut connection = self.connection.clone();
-        match pipeline.query_async(&mut connection).await {
-            Err(error) if error.code() == Some("NOSCRIPT") => self.script.load_async(&mut connection).await?,
-            Err(error) if error.is_connection_dropped() => self.script.load_async(&mut connection).await?,
-            other => return other,
+        let error = match pipeline.query_async(&mut connection).await {
+            Ok(answers) => return Ok(answers),
+            Err(error) => error,
         };
+        let gone = wire::refused_with(&error, "NOSCRIPT") || error.is_connection_dropped();
+        if !gone && !wire::leave_replica(&mut connection, &error).await {
+            return Err(error);
+        }
+        self.load(&mut connection).await?;
         pipeline.query_async(&mut connection).await
+    }
+
+    /// The connection may turn out to be broken just now; the next one is new.
+    async fn load(&self, connection: &mut ConnectionManager) -> Result<String, RedisError> {
+        match self.script.load_async(connection).await {
+            Err(error) if error.is_connection_dropped() => self.script.load_async(connection).await,
+            loaded => loaded,
+        }
     }
 
     fn add_call(&self, pipeline: &mut Pipeline, kind: Kind, batch: &[Entry]) {

@@ -30,3 +30,16 @@ pub fn of_picture(file: &Path) -> Option<&'static str> {
 pub fn of(file: &Path) -> &'static str {
     of_picture(file).unwrap_or("application/octet-stream")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_claims_a_type_in_any_case_and_other_names_claim_nothing() {
+        let claims = ["a.JPG", "a.b.heic", "notes.txt", "jpg", ".png"].map(|name| of(Path::new(name)));
+
+        let nothing = "application/octet-stream";
+        assert_eq!(claims, ["image/jpeg", "image/heic", nothing, nothing, nothing]);
+    }
+}

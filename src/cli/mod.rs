@@ -13,6 +13,7 @@ pub mod demo;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod enqueue;
+pub mod health;
 pub mod jobs;
 mod media_type;
 pub mod normalize;
@@ -78,6 +79,7 @@ enum Command {
     Queue(queue::Queue),
     Storage(storage::Bucket),
     Normalize(normalize::Normalize),
+    Health(health::Health),
     /// Looks at the settings.
     #[command(subcommand)]
     Config(config::Config),
@@ -160,6 +162,7 @@ impl Command {
             Self::Queue(args) => queue::run(args).await,
             Self::Storage(args) => storage::run(args).await,
             Self::Normalize(args) => normalize::run(args).await,
+            Self::Health(args) => health::run(args).await,
             Self::Config(config) => config::run(&config),
             Self::Schema(args) => schema::run(&args),
             Self::Completions(args) => completions::run(&args),

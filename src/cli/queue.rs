@@ -140,3 +140,15 @@ fn age(ms: u64) -> String {
         _ => format!("{} d", ms / 86_400_000),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_the_unit_that_people_would_take() {
+        let told = [640, 12_340, 240_000, 10_800_000, 259_200_000].map(age);
+
+        assert_eq!(told, ["640 ms", "12.3 s", "4 min", "3 h", "3 d"]);
+    }
+}

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, SamplingFactor};
+use mozjpeg_rs::{Encoder, Preset as Settings, QuantTableIdx, Subsampling};
 
-use super::{Preset, color, error::Error, raster::Raster8};
+use super::{Preset, error::Error, profile, raster::Raster8};
 
 /// What writes the JPEG.
 pub(super) const LIBRARY: &str = "jpeg-encoder";
@@ -15,30 +15,38 @@ const QUALITY_FLOOR: u8 = 60;
 /// From this quality on color has as many samples as brightness.
 const FULL_COLOR_FROM: u8 = 90;
 
-static SRGB_PROFILE: LazyLock<Vec<u8>> = LazyLock::new(color::compact_srgb);
+static SRGB: LazyLock<Vec<u8>> = LazyLock::new(profile::srgb);
+static GREY: LazyLock<Vec<u8>> = LazyLock::new(profile::grey);
 
 /// Writes a JPEG of the preset's quality, or of the original's if that was lower.
 pub(super) fn jpeg(raster: &Raster8, preset: &Preset, original: Option<u8>) -> Result<Vec<u8>, Error> {
-    let failed = |error: jpeg_encoder::EncodingError| Error::Encode(error.to_string());
-    let quality = preset.quality.min(original.unwrap_or(100).max(QUALITY_FLOOR));
-    let grey = raster.channels == 1;
-    let mut jpeg = Vec::with_capacity(raster.samples.len() / 8);
-    let mut encoder = Encoder::new(&mut jpeg, quality);
-    encoder.set_sampling_factor(if quality >= FULL_COLOR_FROM {
-        SamplingFactor::F_1_1
-    } else {
-        SamplingFactor::F_2_2
-    });
-    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
-    encoder.set_progressive(preset.progressive);
-    // Optimized tables would come with one scan for each component, and decoders that other people use, ours among
-    // them, lose the colors of such a file.
-    encoder.set_optimized_huffman_tables(false);
-    if !grey {
-        encoder.add_icc_profile(&SRGB_PROFILE).map_err(failed)?;
+    let quality = quality(preset, original);
+    let subsampling = if has_full_color(quality) { Subsampling::S444 } else { Subsampling::S420 };
+    // The settings to start from have neither trellis nor deringing: they cost far more time than bytes.
+    let encoder = Encoder::new(Settings::BaselineFastest)
+        .quality(quality)
+        .progressive(preset.progressive)
+        .subsampling(subsampling)
+        .quant_tables(QuantTableIdx::JpegAnnexK)
+        .force_baseline(true)
+        .optimize_huffman(true);
+    let (samples, width, height) = (&raster.samples, raster.width, raster.height);
+    if width.max(height) > u32::from(u16::MAX) {
+        return Err(Error::Encode(format!("{width} × {height} px are too many")));
     }
-    let side = |px: u32| u16::try_from(px).map_err(|_| Error::Encode(format!("{px} px is too long")));
-    let color = if grey { ColorType::Luma } else { ColorType::Rgb };
-    encoder.encode(&raster.samples, side(raster.width)?, side(raster.height)?, color).map_err(failed)?;
-    Ok(jpeg)
+    let written = match raster.channels {
+        1 => encoder.icc_profile(GREY.clone()).encode_gray(samples, width, height),
+        _ => encoder.icc_profile(SRGB.clone()).encode_rgb(samples, width, height),
+    };
+    written.map_err(|error| Error::Encode(error.to_string()))
+}
+
+/// The preset's quality, or the original's if that was lower, within reason.
+pub(super) fn quality(preset: &Preset, original: Option<u8>) -> u8 {
+    preset.quality.min(original.unwrap_or(100).max(QUALITY_FLOOR))
+}
+
+/// Whether color has as many samples as brightness.
+pub(super) const fn has_full_color(quality: u8) -> bool {
+    quality >= FULL_COLOR_FROM
 }

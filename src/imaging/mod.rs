@@ -6,6 +6,7 @@
 pub mod error;
 pub mod sniff;
 
+mod coefficients;
 mod color;
 mod decode;
 mod encode;
@@ -14,7 +15,9 @@ mod fit;
 mod flatten;
 pub mod header;
 mod limits;
+mod markers;
 pub mod orient;
+mod profile;
 mod raster;
 
 use darkroom_jobs::{Warning, WarningCode};
@@ -171,7 +174,7 @@ pub fn normalize(
 
     let (width, height) = fit::fitted(header.oriented(), preset.max_side);
     let small = fit::resize(decoded.raster, header.orientation.of_size(width, height))?;
-    let (colored, icc) = color::to_srgb(small, header.icc.as_deref(), &mut warnings);
+    let (colored, icc) = color::to_srgb(small, &header.colors, &mut warnings);
     let flat = flatten::on_white(colored.into_8_bit());
     let upright = orient::upright(flat, header.orientation);
     let facts = Facts::new(&header, icc, &upright);

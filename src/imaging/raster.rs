@@ -27,6 +27,32 @@ pub(super) struct Raster8 {
     pub samples: Vec<u8>,
 }
 
+impl Samples {
+    /// The same with 16 bits.
+    pub fn deep(&self) -> Self {
+        match self {
+            Self::U8(samples) => Self::U16(samples.iter().map(|sample| u16::from(*sample) * 257).collect()),
+            Self::U16(samples) => Self::U16(samples.clone()),
+        }
+    }
+
+    /// Grey and alpha of pixels that have grey three times.
+    pub fn narrowed(&self) -> Self {
+        match self {
+            Self::U8(samples) => Self::U8(gathered(samples)),
+            Self::U16(samples) => Self::U16(gathered(samples)),
+        }
+    }
+
+    /// The reverse of [`Self::narrowed`].
+    pub fn widened(&self) -> Self {
+        match self {
+            Self::U8(grey) => Self::U8(spread(grey)),
+            Self::U16(grey) => Self::U16(spread(grey)),
+        }
+    }
+}
+
 impl Raster {
     pub fn from_image(image: image::DynamicImage) -> Result<Self, Error> {
         use image::DynamicImage as D;
@@ -50,10 +76,7 @@ impl Raster {
         if self.channels != 2 {
             return self;
         }
-        let samples = match self.samples {
-            Samples::U8(grey) => Samples::U8(spread(&grey)),
-            Samples::U16(grey) => Samples::U16(spread(&grey)),
-        };
+        let samples = self.samples.widened();
         Self { channels: 4, samples, ..self }
     }
 
@@ -79,6 +102,10 @@ impl Raster {
         };
         Raster8 { width: self.width, height: self.height, channels: self.channels, samples }
     }
+}
+
+fn gathered<T: Copy>(pixels: &[T]) -> Vec<T> {
+    pixels.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[3]]).collect()
 }
 
 fn spread<T: Copy>(grey: &[T]) -> Vec<T> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use darkroom_jobs::wire;
 use redis::{
     Client, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -19,7 +20,7 @@ pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
 ///
 /// When `DARKROOM_REDIS_URL` is not a URL of Redis. Nothing is connected yet.
 pub fn client(settings: &config::Redis) -> RedisResult<Client> {
-    Client::open(settings.redis_url.reveal())
+    wire::client(settings.redis_url.reveal())
 }
 
 /// A connection that is made when it is first used, shared by its clones and made anew whenever it breaks.
@@ -36,21 +37,27 @@ pub fn managed(client: &Client) -> RedisResult<ConnectionManager> {
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
-/// Asks again, twice at most, when the connection breaks: for what can be repeated. A Redis that is away is not waited for.
+/// Asks again, twice at most, when the connection breaks or leads to a replica: for what can be repeated. A Redis that is
+/// away is not waited for.
 ///
 /// # Errors
 ///
 /// Redis', or those of the last connection.
-pub async fn repeated<T, F>(mut ask: impl FnMut() -> F) -> RedisResult<T>
+pub async fn repeated<T, F>(redis: &ConnectionManager, ask: impl Fn(ConnectionManager) -> F) -> RedisResult<T>
 where
     F: Future<Output = RedisResult<T>>,
 {
-    let mut cuts = 0;
+    let mut tries = 1;
     loop {
-        match ask().await {
-            Err(error) if error.is_connection_dropped() && cuts < 2 => cuts += 1,
-            answered => return answered,
+        let error = match ask(redis.clone()).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let mended = error.is_connection_dropped() || wire::leave_replica(&mut redis.clone(), &error).await;
+        if !mended || tries == 3 {
+            return Err(error);
         }
+        tries += 1;
     }
 }
 

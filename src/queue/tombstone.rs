@@ -39,8 +39,7 @@ impl Tombstones {
     /// Redis': then nothing may be removed.
     pub async fn bury(&self, key: &ObjectKey) -> RedisResult<Timestamp> {
         let (tombstone, ttl_ms) = (self.keys.tombstone(key), milliseconds(self.ttl));
-        let ms: u64 = connection::repeated(|| {
-            let mut redis = self.redis.clone();
+        let ms: u64 = connection::repeated(&self.redis, |mut redis| {
             let mut call = scripts::TOMBSTONE_WRITE.key(&tombstone);
             call.arg(ttl_ms);
             async move { call.invoke_async(&mut redis).await }
@@ -65,11 +64,12 @@ impl Tombstones {
         let meta = [self.keys.queue(lease.kind).meta_prefix().into_bytes(), lease.id.clone()].concat();
         let mut questions = redis::pipe();
         questions.get(self.keys.tombstone(key)).get(self.keys.tombstone(owner)).hget(meta, "dr_token");
-        let (image, owner, token): (Option<u64>, Option<u64>, Option<String>) = connection::repeated(|| {
-            let (mut redis, questions) = (self.redis.clone(), &questions);
-            async move { questions.query_async(&mut redis).await }
-        })
-        .await?;
+        let (image, owner, token): (Option<u64>, Option<u64>, Option<String>) =
+            connection::repeated(&self.redis, |mut redis| {
+                let questions = &questions;
+                async move { questions.query_async(&mut redis).await }
+            })
+            .await?;
         let deleted = image.into_iter().chain(owner.filter(|ms| *ms >= enqueued_at.unix_ms())).max();
         Ok(match deleted {
             Some(ms) => Look::Deleted(Timestamp::from_unix_ms(ms)),

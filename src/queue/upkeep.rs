@@ -22,7 +22,7 @@ use super::{
 use crate::config;
 
 /// Jobs that one call of the script moves, per queue and kind of work.
-const BATCH: usize = 200;
+const BATCH: usize = 100;
 
 /// A job that is due later than in 30 days was given a wrong time.
 const HORIZON: Duration = Duration::from_secs(30 * 24 * 60 * 60);

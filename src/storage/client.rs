@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_config::retry::ErrorKind as Reason;
 use aws_sdk_s3::{
     Client,
     config::{
@@ -96,6 +97,9 @@ impl ClassifyRetry for TooManyRequests {
         let Some(response) = context.response() else { return RetryAction::NoActionIndicated };
         match (response.status().as_u16(), retry_after(response)) {
             (429 | 503, Some(pause)) if pause > SHORT => RetryAction::RetryForbidden,
+            (429 | 503, Some(pause)) => {
+                RetryAction::retryable_error_with_explicit_delay(Reason::ThrottlingError, pause)
+            }
             (429, _) => RetryAction::throttling_error(),
             _ => RetryAction::NoActionIndicated,
         }

@@ -58,3 +58,56 @@ async fn is_told_down(board: &HealthBoard, heard: &mut Timestamp) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use darkroom_jobs::Deletion;
+
+    use super::*;
+    use crate::handlers::error::JobError;
+
+    fn refused(reason: &str) -> Result<Report, Failure> {
+        let reason = reason.to_owned();
+        Err(Failure::Job(JobError::NotRemoved { key: "user_photos/1/a.jpg".into(), reason }))
+    }
+
+    fn deleted() -> Result<Report, Failure> {
+        Ok(Report::Deleted(Deletion {
+            verified: true,
+            objects: 0,
+            versions: 0,
+            markers: 0,
+            staged: 0,
+            versions_known: true,
+            not_covered: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn failures_of_the_bucket_in_a_row_open_the_breaker() {
+        let breaker = Breaker::new(2);
+
+        note(&breaker, &refused("AccessDenied"));
+        note(&breaker, &refused("InternalError"));
+
+        assert!(breaker.is_open());
+    }
+
+    #[test]
+    fn a_success_between_them_and_what_says_nothing_of_the_bucket_do_not_count() {
+        let breaker = Breaker::new(2);
+
+        for result in [
+            refused("AccessDenied"),
+            deleted(),
+            refused("AccessDenied"),
+            Err(Failure::TimedOut),
+            Err(Failure::Job(JobError::Superseded)),
+            Ok(Report::Probed),
+        ] {
+            note(&breaker, &result);
+        }
+
+        assert!(!breaker.is_open());
+    }
+}

@@ -37,7 +37,7 @@ pub struct Envelope {
     pub expires_at: Option<Timestamp>,
     /// What goes back in the receipt.
     pub context: Option<Value>,
-    /// W3C trace context of the producer.
+    /// W3C trace context of the producer, which the job continues.
     pub traceparent: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use darkroom::{
     queue::{health::HealthBoard, periodic::Periodic},
     storage::probe::{HealthStatus, record::Record},
 };
-use darkroom_jobs::{JobId, Kind, Status, redis_keys::Keys};
+use darkroom_jobs::{Event, JobId, Kind, Status, Timestamp, redis_keys::Keys};
 use redis::AsyncCommands as _;
 use tokio::task::JoinSet;
 
@@ -32,6 +32,15 @@ async fn ticks(darkroom: &TestDarkroom, processes: usize, period: Duration) -> u
         ticks.spawn(async move { periodic.tick().await.expect("redis answers") });
     }
     ticks.join_all().await.into_iter().filter(|enqueued| *enqueued).count()
+}
+
+/// Takes the job that is ready, if there is one, and ends it, as a worker would.
+async fn end_one(redis: &mut redis::aio::ConnectionManager) -> Option<JobId> {
+    let queue = keys().queue(Kind::BucketHealth);
+    let id: Option<String> = redis.lpop(queue.active(), None).await.expect("redis answers");
+    let id: JobId = id?.parse().expect("it is an id");
+    let () = redis.zadd(queue.done(), id.as_str(), 1_u64).await.expect("redis answers");
+    Some(id)
 }
 
 /// Waits, at most 20 s, until it holds.
@@ -63,24 +72,18 @@ async fn ten_processes_that_tick_enqueue_one_job_for_each_slot() {
     let deadline = Instant::now() + Duration::from_secs(20);
     while slots.len() < 6 {
         assert!(Instant::now() < deadline, "only {} slots had a job", slots.len());
-        // Takes and ends a job, as a worker would.
-        let Some(job) =
-            redis.lpop::<_, Option<JobIdText>>(queue.active(), None).await.expect("redis answers")
-        else {
+        let Some(id) = end_one(&mut redis).await else {
             tokio::time::sleep(Duration::from_millis(5)).await;
             continue;
         };
-        let id: JobId = job.parse().expect("it is an id");
         let at: u64 = redis.hget(queue.meta(&id), "dr_enqueued_at").await.expect("it is known");
         slots.push(at / 200);
     }
-    processes.abort_all();
+    processes.shutdown().await;
 
     let distinct: BTreeSet<_> = slots.iter().collect();
     assert_eq!(distinct.len(), slots.len(), "a slot had two jobs: {slots:?}");
 }
-
-type JobIdText = String;
 
 #[tokio::test]
 async fn slots_that_were_missed_are_run_once() {
@@ -91,7 +94,7 @@ async fn slots_that_were_missed_are_run_once() {
     let () = redis.set(queue.slot(), long_ago).await.expect("redis answers");
 
     let enqueued = ticks(&darkroom, 10, period).await;
-    let () = redis.del(queue.active()).await.expect("redis answers");
+    end_one(&mut redis).await.expect("there is one");
     let again = ticks(&darkroom, 10, period).await;
 
     assert_eq!((enqueued, again), (1, 0));
@@ -109,19 +112,54 @@ async fn no_job_is_enqueued_while_one_waits_or_is_leased() {
     let () = redis.zadd(queue.leases(), &id, 1_u64).await.expect("redis answers");
     let while_it_is_leased = ticks(&darkroom, 3, period).await;
     let () = redis.zrem(queue.leases(), &id).await.expect("redis answers");
+    let () = redis.zadd(queue.done(), &id, 1_u64).await.expect("redis answers");
     let afterwards = ticks(&darkroom, 1, period).await;
 
     assert_eq!((first, while_it_waits, while_it_is_leased, afterwards), (1, 0, 0, 1));
 }
 
 #[tokio::test]
+async fn a_job_that_a_stranger_scheduled_for_later_stops_no_slot_and_one_that_is_due_does() {
+    let darkroom = TestDarkroom::start().await;
+    let (queue, period) = (keys().queue(Kind::BucketHealth), Duration::from_millis(1));
+    let mut redis = connection(&darkroom).await;
+
+    let () = redis.zadd(queue.scheduled(), "due", 1_u64).await.expect("redis answers");
+    let due = ticks(&darkroom, 1, period).await;
+    let () = redis.zadd(queue.scheduled(), "due", 9_000_000_000_u64).await.expect("redis answers");
+    let later = ticks(&darkroom, 1, period).await;
+
+    assert_eq!((due, later), (0, 1));
+}
+
+#[tokio::test]
+async fn a_slot_in_the_future_is_of_a_clock_that_was_put_back() {
+    let darkroom = TestDarkroom::start().await;
+    let mut redis = connection(&darkroom).await;
+    let slot = keys().queue(Kind::BucketHealth).slot();
+    let () = redis.set(slot, 9_000_000_000_000_u64).await.expect("redis answers");
+
+    assert_eq!(ticks(&darkroom, 1, Duration::from_secs(60)).await, 1);
+}
+
+#[tokio::test]
+async fn a_report_that_another_release_wrote_is_ignored() {
+    let darkroom = TestDarkroom::start().await;
+    let mut redis = connection(&darkroom).await;
+    let () = redis.hset(keys().health(), "record", r#"{"shape":"unknown"}"#).await.expect("redis answers");
+
+    let seen = HealthBoard::new(redis, keys()).read::<Record>().await.expect("redis answers");
+
+    assert_eq!(seen.record, None);
+}
+
+#[tokio::test]
 async fn a_longer_period_goes_on_where_a_shorter_one_was() {
     let darkroom = TestDarkroom::start().await;
-    let queue = keys().queue(Kind::BucketHealth);
     let mut redis = connection(&darkroom).await;
 
     let short = ticks(&darkroom, 1, Duration::from_millis(1)).await;
-    let () = redis.del(queue.active()).await.expect("redis answers");
+    end_one(&mut redis).await.expect("there is one");
     // Within 2 s a slot of 1 s begins after that one.
     until("the longer slot", async || ticks(&darkroom, 1, Duration::from_secs(1)).await == 1).await;
 
@@ -141,11 +179,19 @@ async fn workers_look_once_a_slot_and_a_change_is_announced() {
 
     until("a good report", async || status(HealthStatus::Ok).await).await;
     darkroom.services.s3.pause();
-    until("a bad report", async || status(HealthStatus::Down).await).await;
+    until("two bad reports in a row", async || {
+        let seen = board.read::<Record>().await.expect("redis answers");
+        seen.record.is_some_and(|record| record.health.consecutive_failures >= 2)
+    })
+    .await;
     darkroom.services.s3.resume();
     until("another good report", async || status(HealthStatus::Ok).await).await;
 
     assert_eq!(announced(&darkroom).await, ["down", "ok"]);
+    let seen = board.read::<Record>().await.expect("redis answers");
+    let health = seen.record.expect("there is a report").served_at(seen.now);
+    assert!(health.last_hour.probes >= 4 && health.last_hour.failures >= 2, "{health:?}");
+    assert!(health.age_ms < 20_000 && health.last_success == Some(health.checked_at), "{health:?}");
     let logged: usize =
         workers.iter().map(|worker| worker.log().matches("state of the bucket changed").count()).sum();
     assert_eq!(logged, 2);
@@ -232,4 +278,21 @@ async fn a_report_that_the_bucket_is_down_pauses_claiming_and_health_checks_go_o
 
     assert_eq!((waiting.status, waiting.deliveries), (Status::Queued, 0));
     assert_eq!((receipt.status, receipt.attempts), (Status::Done, 1));
+}
+
+#[tokio::test]
+async fn an_old_report_does_not_open_again_what_a_good_answer_has_closed() {
+    let darkroom = TestDarkroom::start().await;
+    let board = HealthBoard::new(connection(&darkroom).await, keys());
+    let event = Event::of_health(serde_json::json!({}), Timestamp::from_unix_ms(1));
+    board.write("down", &"of another machine", &event).await.expect("redis answers");
+
+    let worker = darkroom.worker(&[("DARKROOM_QUEUES", "upload"), ("DARKROOM_BREAKER_PROBE_MS", "10")]);
+    until("a closed breaker", async || worker.log().contains("bucket is back")).await;
+    for _ in 0..3 {
+        let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+        assert_eq!(darkroom.final_receipt(&job).await.status, Status::Done);
+    }
+
+    assert_eq!(worker.log().matches("bucket is down").count(), 1, "{}", worker.log());
 }

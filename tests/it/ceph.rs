@@ -97,6 +97,21 @@ async fn a_bucket_with_versions_ignores_the_condition_and_the_probe_leaves_no_ve
 }
 
 #[tokio::test]
+async fn a_probe_notices_that_versions_are_kept_from_now_on_and_pictures_are_not_overwritten() {
+    let Some(ceph) = ceph("versions that are switched on later") else { return };
+    let bucket = ServedBucket::on(Server::Ceph(ceph)).await;
+    let key = fresh_key();
+    let of = |sha256: &str| ObjectAttributes { source_sha256: Some(sha256.into()), ..Default::default() };
+    bucket.storage.put_once(&key, Bytes::from("first"), &of("aa")).await.expect("it is stored");
+    bucket.keep_versions().await;
+
+    bucket.storage.probe().await;
+    let other = bucket.storage.put_once(&key, Bytes::from("other"), &of("bb")).await;
+
+    assert_eq!(other.expect_err("another picture is there").code(), ErrorCode::KeyConflict);
+}
+
+#[tokio::test]
 async fn a_right_that_is_missing_is_denied_by_name() {
     let Some(ceph) = ceph("a denied right") else { return };
     let bucket = ServedBucket::on(Server::Ceph(ceph)).await;

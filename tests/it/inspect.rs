@@ -119,10 +119,10 @@ async fn running_jobs_are_told_with_their_age_and_the_longest_first() {
 async fn an_id_that_is_no_text_hides_no_other_job() {
     let darkroom = TestDarkroom::start().await;
     let job = enqueued(&darkroom).await;
-    let strange: &[u8] = b"\xff\xfe id";
+    let strange: [&[u8]; 2] = [b"\xff\xfe id", b"\xff\xfe held"];
     let () = redis::pipe()
-        .rpush(format!("{QUEUE}:active"), strange)
-        .zadd(format!("{QUEUE}:leases"), strange, 1)
+        .rpush(format!("{QUEUE}:active"), strange[0])
+        .zadd(format!("{QUEUE}:leases"), strange[1], 1)
         .query_async(&mut darkroom.redis.clone())
         .await
         .expect("redis answers");

@@ -70,9 +70,11 @@ fn no_test_file_of_this_suite_is_forgotten() {
     }
 }
 
-/// Unit tests in a file of their own may use what `dev` renders.
+/// Unit tests in a file or a folder of their own may use what `dev` renders.
 fn is_test(file: &Path) -> bool {
-    file.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
+    let inside = file.strip_prefix(root()).expect("it is ours");
+    let in_folder = inside.components().any(|part| part.as_os_str() == "tests");
+    in_folder || file.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
 }
 
 fn root() -> &'static Path {

@@ -8,18 +8,22 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bench;
 mod bucket_health;
 mod ceph;
 mod command_line;
 mod command_line_enqueue;
 mod command_line_jobs;
 mod corpus;
+mod cut_wires;
 mod deaths;
+mod deploy;
 mod embedded_s3;
 mod http_jobs;
 mod http_service;
 mod http_uploads;
 mod http_watched;
+mod idle;
 mod inspect;
 mod layers;
 mod lua_headers;
@@ -29,6 +33,9 @@ mod probe;
 mod producers;
 mod redis_outages;
 mod scripts;
+mod scripts_health;
+mod scripts_model;
+mod scripts_operate;
 mod scripts_tick;
 mod settings;
 mod sources;

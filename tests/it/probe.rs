@@ -4,14 +4,17 @@ use std::time::{Duration, Instant};
 
 use darkroom::storage::{
     list::Prefix,
-    probe::{Health, HealthStatus, Versioning},
+    probe::{FindingCode, Health, HealthStatus, Versioning},
 };
 use darkroom_jobs::ErrorCode;
 
 use crate::support::{
     bucket::{TestBucket, settings, storage},
-    faults::FaultyServer,
+    faults::{Fault, FaultyServer},
 };
+
+/// The answer to everything.
+const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
 
 fn code(health: &Health) -> Option<ErrorCode> {
     health.error.as_ref().map(|error| error.code)
@@ -80,6 +83,17 @@ async fn a_paused_server_is_down_and_ok_again_when_it_resumes() {
 }
 
 #[tokio::test]
+async fn a_bucket_of_originals_that_is_not_there_is_down_too() {
+    let bucket = TestBucket::with(&["--s3-staging-bucket=missing"]).await;
+
+    let health = bucket.storage.probe().await;
+
+    let error = health.error.expect("nothing can be staged");
+    assert_eq!((health.status, error.code), (HealthStatus::Down, ErrorCode::StorageMisconfigured));
+    assert!(error.message.contains("S3_STAGING_BUCKET"), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_never_answers_is_down_within_3_s() {
     let server = FaultyServer::answering(&[""]).await;
     let storage = storage(&settings(&server.endpoint_url, &[])).await;
@@ -89,4 +103,51 @@ async fn a_server_that_never_answers_is_down_within_3_s() {
 
     assert!(begun.elapsed() < Duration::from_secs(3), "took {:?}", begun.elapsed());
     assert_eq!((health.status, code(&health)), (HealthStatus::Down, Some(ErrorCode::StorageUnavailable)));
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_down_within_3_s_and_what_was_measured_is_told() {
+    let faults = vec![Fault::Answer(HELLO.into()), Fault::Never];
+    let server = FaultyServer::playing(faults).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+    let begun = Instant::now();
+
+    let health = storage.probe().await;
+
+    assert!(begun.elapsed() < Duration::from_secs(3), "took {:?}", begun.elapsed());
+    assert_eq!((health.status, code(&health)), (HealthStatus::Down, Some(ErrorCode::StorageUnavailable)));
+    assert!(health.latency_ms.head.is_some() && health.latency_ms.put.is_none(), "{health:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_gives_back_something_else_is_down_and_the_canary_goes_all_the_same() {
+    let server = FaultyServer::answering(&[HELLO]).await;
+    let storage = storage(&settings(&server.endpoint_url, &["--s3-prefix=shop/"])).await;
+
+    let health = storage.probe().await;
+
+    assert_eq!((health.status, code(&health)), (HealthStatus::Down, Some(ErrorCode::StorageVerifyFailed)));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let is_removal = |line: &str| line.starts_with("DELETE /pictures/shop/_darkroom/health/");
+    while !server.seen().iter().any(|request| is_removal(&request.line)) {
+        assert!(Instant::now() < deadline, "the canary stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_found_even_where_requests_are_refused_for_it() {
+    let body = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
+    let refused = format!(
+        "HTTP/1.1 403 Forbidden\r\ndate: Wed, 21 Oct 2015 07:28:00 GMT\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let server = FaultyServer::answering(&[&refused]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+    let health = storage.probe().await;
+
+    let findings: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!((health.status, findings), (HealthStatus::Down, vec![FindingCode::ClockSkew]));
 }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use darkroom::config::steps::Step;
-use darkroom_jobs::{JobId, Status};
+use darkroom::{config::steps::Step, dev::redis::EmbeddedRedis};
+use darkroom_jobs::{ErrorCode, JobId, Producer, Status};
 
-use crate::support::darkroom::{TestDarkroom, Worker, picture};
+use crate::support::{
+    address::Address,
+    darkroom::{TestDarkroom, Worker, picture},
+};
 
 /// Longer than the lease of the tests' workers.
 const LONGER_THAN_A_LEASE: Duration = Duration::from_millis(2_500);
@@ -123,6 +126,68 @@ async fn connections_that_redis_drops_are_made_anew_and_the_job_goes_on() {
     assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
     assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done);
     assert!(worker.is_running());
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_new_jobs_while_those_that_run_are_renewed_and_settled() {
+    let mut darkroom = TestDarkroom::start().await;
+    let (worker, job) = held(&darkroom, Step::Fetched).await;
+    let upload = darkroom.staged(picture("plain.png")).await;
+
+    tell(&mut darkroom, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let refused = darkroom.producer.enqueue(upload.clone()).await;
+    tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+    darkroom.let_go_on();
+    let receipt = darkroom.final_receipt(&job).await;
+    tell(&mut darkroom, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    let next = darkroom.producer.enqueue(upload).await.expect("there is room again");
+
+    assert_eq!(refused.map_err(|refused| refused.code()), Err(ErrorCode::QueueFull));
+    assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
+    assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done);
+}
+
+#[tokio::test]
+async fn a_fail_over_is_followed_although_the_old_primary_still_answers_as_a_replica() {
+    let darkroom = TestDarkroom::start().await;
+    let first = darkroom.services.redis.url();
+    let program = std::env::var_os("DARKROOM_TEST_REDIS_SERVER").map(std::path::PathBuf::from);
+    let second =
+        EmbeddedRedis::start(program.as_deref(), &darkroom.folder().join("second")).await.expect("it starts");
+    let address = Address::of(&first).await;
+    let producer = Producer::connect(&address.url, "darkroom").await.expect("redis answers");
+    let worker = darkroom.worker_stopping_at(Step::Settling, &[("DARKROOM_REDIS_URL", &*address.url)]);
+    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+    let upload = darkroom.staged(picture("plain.png")).await;
+    worker.reached(Step::Settling).await;
+
+    replicate(&second.url(), &first).await;
+    ask(&second.url(), &["REPLICAOF", "NO", "ONE"]).await;
+    address.lead_to(&second.url());
+    replicate(&first, &second.url()).await;
+    darkroom.let_go_on();
+    let receipt = darkroom.final_receipt(&job).await;
+    let next = producer.enqueue(upload).await.expect("the new primary takes it");
+
+    assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
+    assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done, "{}", worker.log());
+}
+
+/// Makes a server the replica of another, and waits until it has what that has, within 20 s.
+async fn replicate(replica: &str, primary: &str) {
+    let port = primary.rsplit(':').next().expect("the url has a port");
+    ask(replica, &["REPLICAOF", "127.0.0.1", port]).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !ask(replica, &["INFO", "replication"]).await.contains("master_link_status:up") {
+        assert!(tokio::time::Instant::now() < deadline, "{replica} does not follow {primary}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn ask(url: &str, words: &[&str]) -> String {
+    let client = redis::Client::open(url).expect("a url");
+    let mut redis = client.get_multiplexed_async_connection().await.expect("redis answers");
+    redis::cmd(words[0]).arg(&words[1..]).query_async(&mut redis).await.expect("redis obeys")
 }
 
 #[tokio::test]

@@ -46,6 +46,28 @@ async fn a_time_that_no_producer_may_ask_for_is_handed_out_at_once_with_the_reas
 }
 
 #[tokio::test]
+async fn what_a_strangers_metadata_put_under_our_names_says_nothing_once_the_job_is_promoted() {
+    let mut scripts = started().await;
+    for field in ["dr_deliveries", "dr_crashes", "attempts", "dr_note", "dr_reason", "result"] {
+        scripts.set_meta("a", field, "7").await;
+    }
+    let () = scripts.redis.set(format!("{}b", scripts.queue.meta_prefix()), "no hash").await.unwrap();
+    for job in ["a", "b"] {
+        scripts.score(scripts.queue.scheduled(), job, 1.0).await;
+    }
+
+    assert_eq!(scripts.tick(TICK).await.2, 2);
+    let rows = scripts.claim(&["t1", "t2"]).await;
+
+    for row in &rows {
+        assert_eq!((row.deliveries, row.crashes, row.attempts), (1, 0, 0), "{row:?}");
+        assert_eq!((row.note.as_str(), row.reason.as_str()), ("", ""), "{row:?}");
+    }
+    assert!(!scripts.meta("a").await.contains_key("result"));
+    assert_eq!(scripts.meta("b").await["dr_seen"], "b");
+}
+
+#[tokio::test]
 async fn a_full_batch_asks_to_be_called_again_and_is_never_larger() {
     let mut scripts = started().await;
     for job in 0..25 {
@@ -74,6 +96,27 @@ async fn a_lease_that_ran_out_is_next_and_one_that_runs_is_left_alone() {
 }
 
 #[tokio::test]
+async fn twenty_thousand_leases_that_run_out_at_once_are_returned_in_bounded_batches() {
+    let mut scripts = started().await;
+    let mut push = redis::pipe();
+    for job in 0..20_000 {
+        push.zadd(scripts.queue.leases(), job, 1).ignore();
+    }
+    let () = push.query_async(&mut scripts.redis).await.unwrap();
+
+    let (mut returned, mut again) = (Vec::new(), true);
+    while again {
+        let answer = scripts.tick(TICK).await;
+        returned.push(answer.3);
+        again = answer.1;
+    }
+
+    assert!(returned.iter().all(|jobs| *jobs <= TICK.batch), "{returned:?}");
+    assert_eq!(returned.iter().sum::<u64>(), 20_000);
+    assert_eq!(scripts.active().await.len(), 20_000);
+}
+
+#[tokio::test]
 async fn two_crashes_are_forgiven_the_next_five_wait_twice_as_long_each_and_the_eighth_is_told() {
     let mut scripts = started().await;
     scripts.ready("a", "payload").await;
@@ -84,6 +127,9 @@ async fn two_crashes_are_forgiven_the_next_five_wait_twice_as_long_each_and_the_
         crash(&mut scripts, "a").await;
         let due = scripts.zset(scripts.queue.scheduled()).await;
         let now_s = scripts.now_ms().await / 1000.0;
+        if let Some((_, due)) = due.first() {
+            assert_eq!(scripts.meta("a").await["dr_ready_at"], format!("{:.0}", due * 1000.0));
+        }
         waits.push(due.first().map_or(0, |(_, due)| ((due - now_s) / 60.0).round() as i64));
         if !due.is_empty() {
             scripts.score(scripts.queue.scheduled(), "a", 1.0).await;
@@ -192,4 +238,40 @@ async fn dead_jobs_are_forgotten_by_age_number_and_bytes_and_the_bytes_are_count
 
     assert_eq!((by_age, by_number), ((4, 4 * each), (3, 3 * each)));
     assert_eq!((by_bytes.0.len(), by_bytes.0[0].0.as_str(), by_bytes.1), (1, "e", each));
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_forgotten_in_bounded_batches_that_ask_to_be_called_again() {
+    let mut scripts = started().await;
+    for job in 0..25 {
+        let (job, says) = (format!("j{job}"), Settling { outcome: "dead", ..DONE });
+        let token = scripts.leased(&job).await;
+        scripts.settle(&job, &token, &says).await.unwrap();
+        scripts.score(scripts.queue.done(), &format!("d{job}"), 1.0).await;
+    }
+
+    let says = Tick { batch: 10, done_max: 0, dead_bytes: 0, done_s: 2_000_000_000, ..TICK };
+    let mut left = Vec::new();
+    for _ in 0..3 {
+        let again = scripts.tick(says).await.1;
+        let sets = [scripts.queue.done(), scripts.queue.dead()];
+        let mut sizes = [0, 0];
+        for (size, set) in sizes.iter_mut().zip(sets) {
+            *size = scripts.zset(set).await.len();
+        }
+        left.push((sizes, again));
+    }
+
+    assert_eq!(left, [([15, 15], true), ([5, 5], true), ([0, 0], false)]);
+}
+
+#[tokio::test]
+async fn bytes_that_belong_to_no_dead_job_are_forgotten_and_hold_nothing_up() {
+    let mut scripts = started().await;
+    let () = scripts.redis.hset(scripts.queue.stats(), "dead_bytes", 1_000).await.unwrap();
+
+    let again = scripts.tick(Tick { dead_bytes: 10, ..TICK }).await.1;
+
+    let bytes: i64 = scripts.redis.hget(scripts.queue.stats(), "dead_bytes").await.unwrap();
+    assert_eq!((again, bytes), (false, 0));
 }

@@ -31,6 +31,7 @@ on_each_server! {
     an_object_of_another_etag_is_not_read
     a_bucket_that_is_not_there_is_a_wrong_setting_that_is_named
     wrong_credentials_are_denied_and_the_variable_is_named
+    a_checksum_that_is_asked_for_is_taken
 }
 
 fn of_job(job: &JobId) -> ObjectAttributes {
@@ -235,5 +236,18 @@ async fn wrong_credentials_are_denied_and_the_variable_is_named(server: Server) 
         let error = storage.download(&fresh_key(), 9, None).await.expect_err("the key is wrong");
         assert_eq!(error.code(), ErrorCode::StorageDenied, "{wrong}");
         assert!(error.to_string().contains(variable), "{error}");
+    }
+}
+
+async fn a_checksum_that_is_asked_for_is_taken(server: Server) {
+    let bucket = ServedBucket::on(server).await;
+    for checksum in ["when_required", "crc32", "sha256"] {
+        let storage = bucket.storage_with(&["--s3-checksum", checksum]).await;
+        let key = fresh_key();
+
+        storage.upload(&key, Bytes::from("hello"), &ObjectAttributes::default()).await.expect("it is stored");
+
+        let found = storage.download(&key, 9, None).await.expect("it is there");
+        assert_eq!(found.bytes, "hello", "{checksum}");
     }
 }

@@ -23,7 +23,9 @@ const SLOW_DOWN: &str = "HTTP/1.1 503 Slow Down\r\ncontent-length: 44\r\nconnect
 const TOO_MANY: &str = "HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\
     connection: close\r\n\r\n<html></html>";
 const TOO_MANY_FOR_A_MINUTE: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 60\r\n\
-    content-length: 0\r\nconnection: close\r\n\r\n";
+    content-type: text/html\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>";
+const TOO_MANY_FOR_A_SECOND: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n\
+    content-type: text/html\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>";
 
 #[tokio::test]
 async fn an_html_429_is_tried_again() {
@@ -33,6 +35,18 @@ async fn an_html_429_is_tried_again() {
     let found = storage.download(&fresh_key(), 100, None).await;
 
     assert_eq!(found.expect("the third answer is whole").bytes, "hello");
+}
+
+#[tokio::test]
+async fn a_429_that_asks_for_a_second_is_given_it() {
+    let server = FaultyServer::answering(&[TOO_MANY_FOR_A_SECOND, WHOLE]).await;
+    let storage = storage(&settings(&server.endpoint_url, &[])).await;
+    let begun = Instant::now();
+
+    let found = storage.download(&fresh_key(), 100, None).await;
+
+    assert_eq!(found.expect("the second answer is whole").bytes, "hello");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "asked again after {:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -235,4 +249,31 @@ async fn an_etag_under_kms_is_not_taken_for_an_md5() {
     let stored = storage.upload(&fresh_key(), Bytes::from("x"), &ObjectAttributes::default()).await;
 
     assert!(stored.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_setting_gets_wrong_is_told_by_the_name_of_its_variable() {
+    let cases = [
+        ("301 Moved", "PermanentRedirect", ErrorCode::StorageMisconfigured, "S3_REGION"),
+        ("400 Bad", "AuthorizationHeaderMalformed", ErrorCode::StorageMisconfigured, "S3_REGION"),
+        ("403 Forbidden", "RequestTimeTooSkewed", ErrorCode::StorageMisconfigured, "clock"),
+        ("403 Forbidden", "InvalidAccessKeyId", ErrorCode::StorageDenied, "S3_ACCESS_KEY_ID"),
+        ("403 Forbidden", "SignatureDoesNotMatch", ErrorCode::StorageDenied, "S3_SECRET_ACCESS_KEY"),
+        ("403 Forbidden", "AccessDenied", ErrorCode::StorageDenied, "lacks a right"),
+        ("404 Not Found", "NoSuchBucket", ErrorCode::StorageMisconfigured, "S3_BUCKET"),
+    ];
+
+    for (status, word, code, named) in cases {
+        let body = format!("<Error><Code>{word}</Code></Error>");
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+        let server = FaultyServer::answering(&[&answer]).await;
+        let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+        let error = storage.download(&fresh_key(), 9, None).await.expect_err("it is refused");
+
+        assert_eq!(error.code(), code, "{word}");
+        assert!(error.to_string().contains(named), "{word}: {error}");
+    }
 }

@@ -141,3 +141,21 @@ async fn where_many_deletions_are_unknown_each_is_sent_alone() {
     assert!(lines[0].starts_with("DELETE /pictures/user_photos/1/a.jpg"), "{lines:?}");
     assert!(lines[1].starts_with("DELETE /pictures/user_photos/1/b.jpg"), "{lines:?}");
 }
+
+#[tokio::test]
+async fn a_server_that_does_not_know_conditions_is_asked_once_and_then_looked_at_before_each_put() {
+    let missing = "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n";
+    let (server, storage) = told(&[UNKNOWN, missing, STORED, missing, STORED]).await;
+
+    for _ in 0..2 {
+        let stored = storage.put_once(&fresh_key(), Bytes::from("x"), &ObjectAttributes::default()).await;
+        stored.expect("nothing is there");
+    }
+
+    let seen = server.seen();
+    let methods: Vec<_> =
+        seen.iter().map(|request| request.line.split(' ').next().unwrap_or_default()).collect();
+    assert_eq!(methods, ["PUT", "HEAD", "PUT", "HEAD", "PUT"]);
+    assert_eq!(seen[0].header("if-none-match"), Some("*"));
+    assert!(seen[1..].iter().all(|request| request.header("if-none-match").is_none()));
+}

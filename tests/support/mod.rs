@@ -1,8 +1,10 @@
 //! What suites share.
 
+pub mod address;
 pub mod bucket;
 pub mod ceph;
 pub mod command;
+pub mod cut_wire;
 pub mod darkroom;
 pub mod faults;
 pub mod invariant;

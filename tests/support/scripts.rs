@@ -18,8 +18,12 @@ pub struct Scripts {
     pub redis: MultiplexedConnection,
     pub keys: Keys,
     pub queue: QueueKeys,
+    /// Length of the leases that are claimed and renewed.
+    pub lease_ms: u64,
+    /// What the last claim says that it took from the list, husks included.
+    pub taken: usize,
     confined: MultiplexedConnection,
-    _server: EmbeddedRedis,
+    server: EmbeddedRedis,
     _folder: TempDir,
 }
 
@@ -105,7 +109,7 @@ impl Scripts {
         let confined = connect(server.url().replace("redis://", "redis://confined:secret@")).await;
         let keys = Keys::new("darkroom").expect("it is a namespace");
         let queue = keys.queue(Kind::Upload);
-        Self { redis, keys, queue, confined, _server: server, _folder: folder }
+        Self { redis, keys, queue, lease_ms: 30_000, taken: 0, confined, server, _folder: folder }
     }
 
     /// Calls a script as the confined user.
@@ -135,9 +139,11 @@ impl Scripts {
     pub async fn claim(&mut self, tokens: &[&str]) -> Vec<Row> {
         let q = &self.queue;
         let keys = [q.active(), q.leases(), q.data(), q.done(), q.dead(), q.paused(), q.meta_prefix()];
-        let args = [&["30000", "2097152", "4096"], tokens].concat();
+        let lease_ms = self.lease_ms.to_string();
+        let args = [&[&*lease_ms, "2097152", "4096"], tokens].concat();
         let answer: Vec<redis::Value> =
             self.call(&scripts::JOBS_CLAIM, &keys, &texts(&args)).await.expect("the claim is answered");
+        self.taken = from_redis_value(answer[1].clone()).expect("it is a number");
         answer.into_iter().skip(2).map(Row::read).collect()
     }
 
@@ -167,8 +173,9 @@ impl Scripts {
     /// Numbers of the jobs that are lost.
     pub async fn extend(&mut self, held: &[(&str, &str)]) -> RedisResult<Vec<usize>> {
         let keys = [self.queue.leases(), self.queue.meta_prefix()];
+        let lease_ms = self.lease_ms.to_string();
         let jobs = held.iter().flat_map(|(job, token)| ["1", *job, *token]);
-        let args: Vec<_> = ["30000"].into_iter().chain(jobs).collect();
+        let args: Vec<_> = [&*lease_ms].into_iter().chain(jobs).collect();
         self.call(&scripts::LEASES_EXTEND, &keys, &texts(&args)).await
     }
 
@@ -205,6 +212,14 @@ impl Scripts {
         let rows = self.claim(&[&token]).await;
         assert_eq!(rows[0].id, job);
         token
+    }
+
+    /// Messages of all channels from now on.
+    pub async fn messages(&self) -> redis::aio::PubSubStream {
+        let client = redis::Client::open(self.server.url()).expect("it is a url");
+        let mut subscription = client.get_async_pubsub().await.expect("redis answers");
+        subscription.psubscribe("*").await.expect("redis answers");
+        subscription.into_on_message()
     }
 
     pub async fn meta(&mut self, job: &str) -> HashMap<String, String> {

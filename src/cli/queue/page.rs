@@ -126,3 +126,34 @@ fn bold() -> Style {
 fn titled(title: &str) -> Block<'_> {
     Block::new().borders(Borders::TOP).title(Line::styled(format!("{title} "), bold()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::inspect::Counts;
+    use darkroom_jobs::Kind;
+
+    #[test]
+    fn a_page_shows_a_paused_queue_and_says_what_there_is_none_of() {
+        let counts = Counts { kind: Kind::Upload, active: 1_234, scheduled: 0, leased: 0, done: 5, dead: 0 };
+        let settled = [("done".to_owned(), 5)].into();
+        let stats =
+            QueueStats { counts, paused: true, oldest_ready_ms: Some(90_000), dead_bytes: 0, settled };
+        let view = View { queues: vec![stats], running: Vec::new(), failures: Vec::new() };
+
+        let text = view.text();
+
+        let row = text.lines().find(|line| line.starts_with("upload")).expect("each queue has a row");
+        let words: Vec<_> = row.split_whitespace().collect();
+        assert_eq!(words, ["upload", "1234", "0", "0", "5", "0", "1", "min", "paused"]);
+        assert!(text.contains("nothing is running") && text.contains("no dead jobs"), "{text}");
+    }
+
+    #[test]
+    fn a_page_that_is_too_low_for_everything_is_no_panic() {
+        let view = View { queues: Vec::new(), running: Vec::new(), failures: Vec::new() };
+        let area = Rect::new(0, 0, 20, 2);
+
+        view.draw("note", area, &mut Buffer::empty(area));
+    }
+}

@@ -38,6 +38,7 @@ pub async fn work(
         worker: settings(&worker)?,
         imaging: settings::<_, &str>(&[])?,
     };
+    #[expect(clippy::async_yields_async, reason = "the second signal, which never comes, is awaited later")]
     let signal = async move {
         // Told, or nobody is there any more who could tell.
         let _ = stop.await;

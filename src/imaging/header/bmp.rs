@@ -1,6 +1,6 @@
 //! BMP: its two headers.
 
-use super::{super::error::Error, Found, reader::little};
+use super::{super::error::Error, Found, Pixel, reader::little};
 
 pub(super) fn read(bytes: &[u8]) -> Result<Found, Error> {
     let numbers = little(bytes);
@@ -13,7 +13,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Found, Error> {
         ),
     };
     match (u32::try_from(width), height.checked_abs()) {
-        (Ok(width), Some(height)) => Ok(Found::of_size(width, height.unsigned_abs())),
+        (Ok(width), Some(height)) => {
+            let mut found = Found::of_size(width, height.unsigned_abs());
+            if numbers.u16(28) == Some(32) || numbers.u16(28) == Some(16) {
+                found.pixel = Pixel::RGBA; // masks may name an alpha
+            }
+            Ok(found)
+        }
         _ => Err(Error::corrupt("impossible sides of a bmp")),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Limits, error::Error},
-    Found,
+    Found, Pixel,
     reader::{Numbers, little},
 };
 
@@ -18,6 +18,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
         return Err(Error::corrupt("a gif without a screen"));
     }
     limits.check_size(found.width, found.height)?;
+    found.pixel = Pixel::RGBA;
     found.frames = 0;
     found.complete = false;
     let mut at = 13 + color_table(*bytes.get(10).ok_or_else(early)?);

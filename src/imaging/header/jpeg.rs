@@ -1,13 +1,14 @@
 //! JPEG: the markers of the whole file, without its entropy-coded data.
 
 use super::{
-    super::{Limits, error::Error},
+    super::{
+        Limits,
+        error::Error,
+        markers::{self, EOI, SOS, Segment},
+    },
     Found, Profile, exif, xmp_has_gps,
 };
 
-const SOI: u8 = 0xd8;
-const EOI: u8 = 0xd9;
-const SOS: u8 = 0xda;
 const DQT: u8 = 0xdb;
 const APP1: u8 = 0xe1;
 const APP2: u8 = 0xe2;
@@ -16,28 +17,21 @@ const APP2: u8 = 0xe2;
 const STANDARD_LUMA_SUM: u32 = 3_688;
 
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
-    let mut walk =
-        Walk { found: Found::of_size(0, 0), framed: false, components: 0, separate: false, icc: Vec::new() };
-    walk.found.scans = 0;
-    walk.found.complete = false;
-    let mut at = 2;
-    while let Some((marker, body)) = next_marker(bytes, at) {
-        at = match marker {
-            EOI => {
-                walk.found.complete = true;
-                break;
-            }
-            SOI | 0x01 | 0xd0..=0xd7 => body,
-            _ => match segment(bytes, body) {
-                Some(content) => {
-                    walk.take(marker, content, limits)?;
-                    let end = body + 2 + content.len();
-                    if marker == SOS { after_scan(bytes, end) } else { end }
-                }
-                // A length that points nowhere: what follows may still be markers.
-                None => body,
-            },
-        };
+    let mut found = Found::of_size(0, 0);
+    found.scans = 0;
+    found.complete = false;
+    let mut walk = Walk {
+        found,
+        framed: false,
+        components: 0,
+        samples: 0,
+        separate: false,
+        arithmetic: false,
+        listed: 0,
+        icc: Vec::new(),
+    };
+    for segment in markers::segments(bytes) {
+        walk.take(&segment, limits)?;
     }
     walk.finish()
 }
@@ -47,18 +41,26 @@ struct Walk<'a> {
     framed: bool,
     /// Of the frame.
     components: u8,
+    /// Of all components, for 100 pixels.
+    samples: u64,
     /// Whether a sequential file has a scan for each component.
     separate: bool,
+    arithmetic: bool,
+    /// Components of all scans.
+    listed: u32,
     icc: Vec<(u8, &'a [u8])>,
 }
 
 impl<'a> Walk<'a> {
-    fn take(&mut self, marker: u8, content: &'a [u8], limits: &Limits) -> Result<(), Error> {
+    fn take(&mut self, segment: &Segment<'a>, limits: &Limits) -> Result<(), Error> {
+        let Segment { marker, content, .. } = *segment;
         match marker {
+            EOI => self.found.complete = true,
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => self.frame(marker, content)?,
             SOS => {
                 self.found.scans += 1;
                 let components = content.first().copied().unwrap_or_default();
+                self.listed += u32::from(components);
                 self.separate |= !self.found.progressive && components < self.components;
                 limits.check_size(self.found.width, self.found.height)?;
                 limits.check_scans(self.found.scans, self.found.width, self.found.height)?;
@@ -85,7 +87,12 @@ impl<'a> Walk<'a> {
             self.found.height = u32::from(u16::from_be_bytes([*h1, *h0]));
             self.found.progressive = matches!(marker, 0xc2 | 0xc6 | 0xca | 0xce);
             self.components = *components;
+            self.samples = samples(&content[6..]);
+            self.arithmetic = marker == 0xc9;
             self.framed = true;
+            if !matches!(marker, 0xc0..=0xc2 | 0xc9) {
+                return Err(Error::Unsupported("image/jpeg of a rare process"));
+            }
         }
         Ok(())
     }
@@ -101,13 +108,16 @@ impl<'a> Walk<'a> {
         if self.found.scans == 0 {
             return Err(Error::truncated("a jpeg without a scan"));
         }
-        if self.separate {
-            // The decoder would lose the colors, silently.
-            return Err(if self.found.scans < u32::from(self.components) {
-                Error::corrupt("components without a scan")
-            } else {
-                Error::Unsupported("image/jpeg with one scan for each component")
-            });
+        if self.separate && self.listed < u32::from(self.components) {
+            return Err(Error::corrupt("components without a scan"));
+        }
+        if self.components == 1 {
+            self.found.pixel.channels = 1;
+        }
+        self.found.rewritten = self.separate || self.arithmetic;
+        if self.found.progressive || self.found.rewritten {
+            let pixels = u64::from(self.found.width) * u64::from(self.found.height);
+            self.found.coefficient_bytes = pixels * self.samples / 100 * 2;
         }
         if !self.icc.is_empty() {
             self.icc.sort_by_key(|(number, _)| *number);
@@ -118,34 +128,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The next marker from `at` on, and where its content begins; junk between segments is passed over.
-fn next_marker(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
-    let mut at = at;
-    loop {
-        at += bytes.get(at..)?.iter().position(|byte| *byte == 0xff)?;
-        at += bytes[at..].iter().position(|byte| *byte != 0xff)?;
-        if bytes[at] != 0 {
-            return Some((bytes[at], at + 1));
-        }
-    }
-}
-
-fn segment(bytes: &[u8], at: usize) -> Option<&[u8]> {
-    let length = usize::from(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
-    bytes.get(at + 2..at + length.max(2))
-}
-
-/// Where the marker begins that ends a scan.
-fn after_scan(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0xff)) {
-        at += found;
-        match bytes.get(at + 1) {
-            Some(0 | 0xd0..=0xd7) => at += 2,
-            Some(0xff) => at += 1,
-            _ => return at,
-        }
-    }
-    bytes.len()
+/// Samples of all components for 100 pixels, by their factors.
+fn samples(components: &[u8]) -> u64 {
+    let factors =
+        || components.chunks_exact(3).map(|part| (u64::from(part[1] >> 4), u64::from(part[1] & 15)));
+    let most = factors().fold((1, 1), |most, factor| (most.0.max(factor.0), most.1.max(factor.1)));
+    factors().map(|(across, down)| (100 * across * down).div_ceil(most.0 * most.1)).sum()
 }
 
 /// The quality that the usual formula would have needed for the first table.

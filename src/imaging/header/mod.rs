@@ -1,26 +1,28 @@
 //! What a file announces, read by small parsers of our own that allocate nothing for a claim.
 
 mod bmp;
+pub mod colors;
 mod exif;
 mod gif;
 mod jpeg;
+mod memory;
 mod png;
 mod reader;
-mod tiff;
+pub(super) mod tiff;
 mod webp;
 
 use darkroom_jobs::{Warning, WarningCode};
 
+use colors::{Colors, PngColors};
+pub use memory::Pixel;
+
 use super::{
-    Limits, Preset,
+    Limits,
     error::Error,
     orient::Orientation,
     sniff::{Format, sniff},
     warning,
 };
-
-/// What any picture takes, bytes.
-const BASE_BYTES: u64 = 8 << 20;
 
 /// What a file announces, within the limits.
 #[derive(Clone, Debug)]
@@ -37,10 +39,16 @@ pub struct Header {
     pub orientation: Orientation,
     /// Whether the file tells where it was taken.
     pub had_gps: bool,
-    /// Color profile.
-    pub icc: Option<Vec<u8>>,
+    /// What its numbers mean.
+    pub colors: Colors,
     /// Whether a JPEG is decoded only after its last byte, and needs room for all coefficients.
     pub progressive: bool,
+    /// Whether a JPEG must be written anew before its decoder can read it.
+    pub rewritten: bool,
+    /// What a JPEG's coefficients take that must be held until its last scan is read, bytes.
+    pub coefficient_bytes: u64,
+    /// What a decoded pixel will be, at most.
+    pub pixel: Pixel,
     /// Whether colors were multiplied by alpha.
     pub premultiplied: bool,
     /// Whether the end of the file was there.
@@ -60,10 +68,14 @@ struct Found {
     animated: bool,
     scans: u32,
     progressive: bool,
+    rewritten: bool,
+    coefficient_bytes: u64,
+    pixel: Pixel,
     premultiplied: bool,
     complete: bool,
     jpeg_quality: Option<u8>,
     icc: Profile,
+    png_colors: PngColors,
     exif: Option<exif::Exif>,
     xmp_gps: bool,
     metadata: Metadata,
@@ -101,10 +113,14 @@ impl Found {
             animated: false,
             scans: 1,
             progressive: false,
+            rewritten: false,
+            coefficient_bytes: 0,
+            pixel: Pixel::RGB,
             premultiplied: false,
             complete: true,
             jpeg_quality: None,
             icc: Profile::None,
+            png_colors: PngColors::default(),
             exif: None,
             xmp_gps: false,
             metadata: Metadata::default(),
@@ -138,17 +154,6 @@ impl Header {
         self.orientation.of_size(self.width, self.height)
     }
 
-    /// Most memory that [`super::normalize`] is expected to hold for this picture, bytes.
-    pub fn peak_bytes(&self, preset: &Preset) -> u64 {
-        let per_pixel = match self.format {
-            Format::Jpeg if self.progressive => 10,
-            Format::Jpeg | Format::Gif => 5,
-            Format::Png | Format::WebP | Format::Bmp | Format::Tiff => 9,
-        };
-        let result = u64::from(self.width.min(preset.max_side)) * u64::from(self.height.min(preset.max_side));
-        BASE_BYTES + u64::from(self.width) * u64::from(self.height) * per_pixel + result * 12
-    }
-
     fn from_found(format: Format, found: Found, limits: &Limits) -> Self {
         let mut warnings = Vec::new();
         let exif = found.exif.unwrap_or_default();
@@ -159,12 +164,13 @@ impl Header {
         if found.animated {
             warnings.push(warning(WarningCode::AnimationDropped, "only the first frame was kept"));
         }
-        let icc = match found.icc {
-            Profile::Bytes(bytes) if bytes.len() as u64 <= limits.max_icc_bytes => Some(bytes),
-            Profile::None => None,
-            Profile::Bytes(_) | Profile::Broken => {
+        let colors = match (found.png_colors.before_profile(), found.icc) {
+            (Some(colors), _) => colors,
+            (None, Profile::Bytes(bytes)) if bytes.len() as u64 <= limits.max_icc_bytes => Colors::Icc(bytes),
+            (None, Profile::None) => found.png_colors.after_profile(),
+            (None, Profile::Bytes(_) | Profile::Broken) => {
                 warnings.push(super::color::icc_invalid());
-                None
+                Colors::Srgb
             }
         };
         Self {
@@ -174,8 +180,11 @@ impl Header {
             frames: found.frames,
             orientation: exif.orientation.unwrap_or(Orientation::UPRIGHT),
             had_gps: exif.had_gps || found.xmp_gps,
-            icc,
+            colors,
             progressive: found.progressive,
+            rewritten: found.rewritten,
+            coefficient_bytes: found.coefficient_bytes,
+            pixel: found.pixel,
             premultiplied: found.premultiplied,
             complete: found.complete,
             jpeg_quality: found.jpeg_quality,

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::{
     super::{Limits, error::Error},
-    Found, Profile, exif,
+    Found, Pixel, Profile, exif,
     reader::big,
     xmp_has_gps,
 };
@@ -17,6 +17,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     }
     let mut found = Found::of_size(numbers.u32(16).ok_or_else(early)?, numbers.u32(20).ok_or_else(early)?);
     found.complete = false;
+    found.pixel = pixel(bytes);
     let mut at = 8;
     while let Some(length) = numbers.u32(at) {
         let Some(name) = bytes.get(at + 4..at + 8) else { break };
@@ -33,16 +34,29 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     Ok(found)
 }
 
+/// By depth and kind of color, which the decoder expands.
+fn pixel(bytes: &[u8]) -> Pixel {
+    let channels = match bytes.get(25) {
+        Some(0) => 1,
+        Some(4) => 2,
+        Some(6) => 4,
+        _ => 3,
+    };
+    Pixel { channels, bytes: if bytes.get(24) == Some(&16) { 2 } else { 1 } }
+}
+
 fn take(found: &mut Found, name: &[u8], content: &[u8], limits: &Limits) -> Result<(), Error> {
     match name {
         b"iCCP" => found.icc = profile(content, limits),
+        // Transparent colors become a channel.
+        b"tRNS" => found.pixel.channels += found.pixel.channels % 2,
         b"eXIf" => found.exif = Some(exif::parse(content)),
         b"iTXt" | b"tEXt" => found.xmp_gps |= xmp_has_gps(content),
         b"acTL" => {
             found.frames = big(content).u32(0).unwrap_or(1).max(1);
             found.animated = found.frames > 1;
         }
-        _ => {}
+        _ => found.png_colors.take(name, content),
     }
     if !matches!(name, b"IHDR" | b"PLTE" | b"IDAT" | b"fdAT" | b"fcTL") {
         found.metadata.add(content.len(), limits)?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{
     super::{Limits, error::Error},
-    Found, Metadata, Profile, exif,
+    Found, Metadata, Pixel, Profile, exif,
     reader::Numbers,
     xmp_has_gps,
 };
@@ -23,6 +23,9 @@ const ASSOCIATED: u64 = 1;
 /// Most strips or tiles of a picture.
 const MAX_STRIPS: u64 = 65_536;
 
+/// Most numbers of an entry: the colors of a palette of eight bits.
+const MAX_SHORTS: usize = 3 * 256;
+
 /// Pages that are counted.
 const MAX_PAGES: usize = 4_096;
 
@@ -39,6 +42,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
             return Err(Error::TooComplex(format!("over {MAX_STRIPS} strips or tiles")));
         }
     }
+    found.pixel = pixel(&first);
     let mut metadata = Metadata::default();
     if let Some(profile) = first.entry(ICC) {
         found.icc = first.data(&profile).map_or(Profile::Broken, |data| Profile::Bytes(data.to_vec()));
@@ -54,9 +58,26 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     Ok(found)
 }
 
+/// By samples and bits; the depth may stand elsewhere when there are several samples, and floats become 16 bits.
+fn pixel(first: &Directory<'_>) -> Pixel {
+    const BITS: u16 = 258;
+    const SAMPLES: u16 = 277;
+    const PHOTOMETRIC: u16 = 262;
+    const PALETTE: u64 = 3;
+    let number = |tag| first.entry(tag).and_then(|entry| first.number(&entry));
+    let samples = u32::try_from(number(SAMPLES).unwrap_or(1).clamp(1, 4)).expect("at most 4");
+    let deepest = first.entry(BITS).and_then(|bits| match bits.count {
+        1 => first.number(&bits).map(|bits| u16::try_from(bits).unwrap_or(u16::MAX)),
+        2 => first.pair(&bits).map(|[one, other]| one.max(other)),
+        _ => first.shorts(&bits).and_then(|bits| bits.into_iter().max()),
+    });
+    let channels = if number(PHOTOMETRIC) == Some(PALETTE) { 3 } else { samples };
+    Pixel { channels, bytes: if deepest.unwrap_or(1) > 8 { 2 } else { 1 } }
+}
+
 /// One directory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Directory<'a> {
+pub(in crate::imaging) struct Directory<'a> {
     numbers: Numbers<'a>,
     big: bool,
     offset: u64,
@@ -65,7 +86,7 @@ pub(super) struct Directory<'a> {
 
 /// One entry of a directory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(in crate::imaging) struct Entry {
     at: usize,
     pub kind: u16,
     pub count: u64,
@@ -138,6 +159,32 @@ impl<'a> Directory<'a> {
         let start = if self.big { self.numbers.u64(at)? } else { u64::from(self.numbers.u32(at)?) };
         let end = start.checked_add(entry.count)?;
         self.numbers.bytes.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
+    }
+
+    /// The two small numbers of an entry.
+    pub fn pair(&self, entry: &Entry) -> Option<[u16; 2]> {
+        let at = entry.at + if self.big { 12 } else { 8 };
+        let pair = [self.numbers.u16(at)?, self.numbers.u16(at + 2)?];
+        (entry.kind == 3 && entry.count == 2).then_some(pair)
+    }
+
+    /// The small numbers of an entry that has more than fit into it.
+    pub fn shorts(&self, entry: &Entry) -> Option<Vec<u16>> {
+        let at = entry.at + if self.big { 12 } else { 8 };
+        let start = if self.big { self.numbers.u64(at)? } else { u64::from(self.numbers.u32(at)?) };
+        let start = usize::try_from(start).ok()?;
+        let count = usize::try_from(entry.count).ok().filter(|count| *count <= MAX_SHORTS)?;
+        (0..count).map(|index| self.numbers.u16(start.checked_add(index * 2)?)).collect()
+    }
+
+    /// Where the number of an entry stands, and the bytes of another number there.
+    pub fn place(&self, entry: &Entry, value: u32) -> (usize, Vec<u8>) {
+        let at = entry.at + if self.big { 12 } else { 8 };
+        let (big, wide) = (self.numbers.big_endian, if entry.kind == 3 { 2 } else { 4 });
+        match big {
+            true => (at, value.to_be_bytes()[4 - wide..].to_vec()),
+            false => (at, value.to_le_bytes()[..wide].to_vec()),
+        }
     }
 
     fn next_at(&self) -> Option<usize> {

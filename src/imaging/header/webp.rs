@@ -2,7 +2,7 @@
 
 use super::{
     super::{Limits, error::Error},
-    Found, Profile, exif,
+    Found, Pixel, Profile, exif,
     reader::little,
     xmp_has_gps,
 };
@@ -32,6 +32,9 @@ fn take(found: &mut Found, name: &[u8], content: &[u8], limits: &Limits) -> Resu
         b"VP8X" | b"VP8 " | b"VP8L" if found.width == 0 => {
             (found.width, found.height) =
                 sides(name, content).ok_or_else(|| Error::truncated("a webp header"))?;
+            if has_alpha(name, content) {
+                found.pixel = Pixel::RGBA;
+            }
         }
         b"ANMF" => found.frames += 1,
         b"ICCP" => found.icc = Profile::Bytes(content.to_vec()),
@@ -43,6 +46,14 @@ fn take(found: &mut Found, name: &[u8], content: &[u8], limits: &Limits) -> Resu
         found.metadata.add(content.len(), limits)?;
     }
     Ok(())
+}
+
+fn has_alpha(name: &[u8], content: &[u8]) -> bool {
+    match name {
+        b"VP8X" => content.first().is_some_and(|flags| flags & 0x10 != 0),
+        b"VP8L" => content.get(4).is_some_and(|bits| bits & 0x10 != 0),
+        _ => false,
+    }
 }
 
 fn sides(name: &[u8], content: &[u8]) -> Option<(u32, u32)> {

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Instant};
 
+use darkroom_jobs::wire;
 use tracing::{debug, error, info, warn};
 
 use super::*;
@@ -134,6 +135,9 @@ impl Actor {
                     call.arg(ulid::Ulid::generate().to_string());
                 }
                 let answer = metrics.timed(Call::Claim, call.invoke_async(&mut redis)).await;
+                if let Err(error) = &answer {
+                    wire::leave_replica(&mut redis, error).await;
+                }
                 Answer::Claimed { kind, slots, answer }
             });
         }
@@ -190,6 +194,7 @@ impl Actor {
                         }
                         failures += 1;
                         warn!(error = %error, failures, job.kind = %lease.key().kind, "settlement failed");
+                        wire::leave_replica(&mut redis, &error).await;
                         tokio::time::sleep(connection::backoff(failures)).await;
                     }
                 }
@@ -223,6 +228,7 @@ impl Actor {
                     Err(error) => {
                         failures += 1;
                         warn!(error = %error, failures, job.kind = %lease.kind, "hand-back failed");
+                        wire::leave_replica(&mut redis, &error).await;
                         tokio::time::sleep(connection::backoff(failures)).await;
                     }
                 }
@@ -237,6 +243,12 @@ impl Actor {
             return;
         }
         let (mut redis, upkeep) = (self.redis.clone(), self.upkeep.begin());
-        self.calls.spawn(async move { Answer::Ticked(upkeep.run(&mut redis).await) });
+        self.calls.spawn(async move {
+            let answer = upkeep.run(&mut redis).await;
+            if let Err(error) = &answer {
+                wire::leave_replica(&mut redis, error).await;
+            }
+            Answer::Ticked(answer)
+        });
     }
 }

@@ -48,13 +48,13 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 redis.call('ZREM', leases, id)
-redis.call('HDEL', meta, 'dr_token', 'dr_note')
-redis.call('HSET', meta, 'dr_settled', token, 'attempts', attempts)
 redis.call('HINCRBY', stats, status, 1)
 
 if outcome == 'again' then
     redis.call('ZADD', scheduled, string.format('%.3f', (now + after_ms) / 1000), id)
-    redis.call('HSET', meta, 'status', 'Queued', 'dr_last', receipt, 'dr_ready_at', now + after_ms)
+    redis.call('HDEL', meta, 'dr_token', 'dr_note')
+    redis.call('HSET', meta, 'dr_settled', token, 'attempts', attempts, 'status', 'Queued', 'dr_last', receipt,
+        'dr_ready_at', now + after_ms)
     if note ~= '' then
         redis.call('HSET', meta, 'dr_note', note)
     end
@@ -72,18 +72,18 @@ if next_id ~= '' then
         'dr_ready_at', now + next_ms, 'dr_note', next_note)
     redis.call('ZADD', scheduled, string.format('%.3f', (now + next_ms) / 1000), next_id)
 end
-redis.call('HDEL', meta, 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
-redis.call('HSET', meta, 'result', '{"Ok":' .. receipt .. '}')
+redis.call('HDEL', meta, 'dr_token', 'dr_note', 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
+redis.call('HSET', meta, 'dr_settled', token, 'attempts', attempts, 'result', '{"Ok":' .. receipt .. '}',
+    'status', outcome == 'done' and 'Done' or 'Failed')
 if outcome == 'done' then
     redis.call('HSET', data, id, '')
-    redis.call('HSET', meta, 'status', 'Done')
     redis.call('ZADD', done, time[1], id)
 else
     if excerpt > 0 then
         redis.call('HSET', data, id, string.sub(redis.call('HGET', data, id) or '', 1, excerpt))
     end
     local bytes = redis.call('HSTRLEN', data, id) + #receipt
-    redis.call('HSET', meta, 'status', 'Failed', 'dr_bytes', bytes)
+    redis.call('HSET', meta, 'dr_bytes', bytes)
     redis.call('HINCRBY', stats, 'dead_bytes', bytes)
     redis.call('ZADD', dead, time[1], id)
 end

@@ -22,8 +22,9 @@ use facts::Told;
 /// How long a probe may take in all; its answer is there within 3 s.
 const LIMIT: Duration = Duration::from_millis(2_800);
 
-/// A request that takes longer than this is a finding.
-const SLOW_MS: u64 = 1_000;
+/// A request that takes longer than this is a finding. Four follow each other, so that a server which is slow is told
+/// from one that is away.
+const SLOW_MS: u64 = 500;
 
 /// A clock that is this far off is a finding; S3 refuses requests at 15 minutes.
 const SKEW_MS: i64 = 60_000;
@@ -118,7 +119,7 @@ pub enum FindingCode {
     ConditionalWritesMissing,
     /// Our clock and the server's differ.
     ClockSkew,
-    /// A request took longer than a second.
+    /// A request took longer than half a second.
     Slow,
 }
 
@@ -332,4 +333,45 @@ async fn within<T>(
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Learnt = Learnt {
+        conditional_writes: Some(true),
+        versioning: Versioning::Off,
+        staging_lifecycle: Some(true),
+        staging_public: Some(false),
+        clock_skew_ms: Some(-1_000),
+    };
+
+    fn codes(learnt: &Learnt, slowest: u64) -> Vec<FindingCode> {
+        let latency = Latencies { head: Some(1), put: Some(slowest), get: None, delete: None };
+        findings(learnt, &latency).into_iter().map(|finding| finding.code).collect()
+    }
+
+    #[test]
+    fn nothing_is_found_of_a_good_bucket_or_of_one_that_tells_nothing() {
+        assert_eq!(codes(&GOOD, SLOW_MS), []);
+        assert_eq!(codes(&Learnt::default(), SLOW_MS), []);
+    }
+
+    #[test]
+    fn each_oddity_is_a_finding_of_its_own() {
+        let odd = [
+            (Learnt { staging_lifecycle: Some(false), ..GOOD }, FindingCode::StagingLifecycleMissing),
+            (Learnt { staging_public: Some(true), ..GOOD }, FindingCode::StagingPublic),
+            (Learnt { versioning: Versioning::On, ..GOOD }, FindingCode::Versioned),
+            (Learnt { conditional_writes: Some(false), ..GOOD }, FindingCode::ConditionalWritesMissing),
+            (Learnt { clock_skew_ms: Some(SKEW_MS + 1), ..GOOD }, FindingCode::ClockSkew),
+            (Learnt { clock_skew_ms: Some(-SKEW_MS - 1), ..GOOD }, FindingCode::ClockSkew),
+        ];
+
+        for (learnt, expected) in odd {
+            assert_eq!(codes(&learnt, SLOW_MS), [expected]);
+        }
+        assert_eq!(codes(&GOOD, SLOW_MS + 1), [FindingCode::Slow]);
+    }
 }

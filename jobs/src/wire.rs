@@ -1,0 +1,44 @@
+//! How a connection to Redis behaves when the other side is gone, or is not the primary any more.
+
+use std::time::Duration;
+
+use redis::{
+    Client, RedisError, RedisResult,
+    aio::ConnectionManager,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+};
+
+/// How long a peer may leave what was sent unacknowledged, or say nothing at all.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// A client whose connections break when the peer has vanished without a word, instead of waiting for it for a quarter
+/// of an hour. Nothing is connected yet.
+///
+/// # Errors
+///
+/// When `url` is not a URL of Redis.
+pub fn client(url: &str) -> RedisResult<Client> {
+    use redis::IntoConnectionInfo as _;
+    let keepalive = TcpKeepalive::new().with_time(SILENCE).with_interval(SILENCE / 3);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(SILENCE);
+    Client::open(url.into_connection_info()?.set_tcp_settings(settings))
+}
+
+/// Whether Redis refused with this word, in a pipeline or by itself.
+pub(crate) fn refused_with(error: &RedisError, word: &str) -> bool {
+    let refusals = error.clone().into_server_errors();
+    error.code() == Some(word) || refusals.is_some_and(|all| all.iter().any(|(_, one)| one.code() == word))
+}
+
+/// Leaves a server that says it is a replica by now: after a fail-over the same address leads to the new primary, but a
+/// connection that still stands does not. Says whether it did; the next call connects anew.
+pub async fn leave_replica(redis: &mut ConnectionManager, error: &RedisError) -> bool {
+    let is_replica = refused_with(error, "READONLY");
+    if is_replica {
+        // Whatever it answers: it closes the connection, or is gone.
+        let _: RedisResult<()> = redis::cmd("QUIT").query_async(redis).await;
+    }
+    is_replica
+}

@@ -1,0 +1,88 @@
+//! JPEG → pixels. Files that the decoder does not read right are written anew for it.
+
+use std::borrow::Cow;
+
+use zune_jpeg::{
+    JpegDecoder,
+    errors::DecodeErrors,
+    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
+};
+
+use super::{Decoded, judge_missing, repeat_last};
+use crate::imaging::{
+    Limits, coefficients,
+    error::Error,
+    header::Header,
+    markers,
+    raster::{Raster, Samples},
+};
+
+/// Pixels across in a multiple of every minimum coded unit.
+const PERIOD: usize = 32;
+
+/// From here on a row is taken for paper, of which there is much below products, and not for a filling.
+const PAPER: u8 = 250;
+
+pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
+    let (jpeg, mut rows) = readable(original, header)?;
+    judge_missing(rows, header.height, limits)?;
+
+    let (mut samples, channels) = pixels(&jpeg, limits)?;
+    let row_bytes = header.width as usize * usize::from(channels);
+    if rows == header.height
+        && samples.rchunks_exact(row_bytes).next().is_some_and(|last| is_filling(last, channels))
+    {
+        // The end marker is there, and yet data is missing before it.
+        rows = coefficients::whole_rows(&jpeg)?;
+        judge_missing(rows, header.height, limits)?;
+    }
+    if !header.progressive {
+        // The decoder mixes the color of the last row with that of the next one, which is not there.
+        repeat_last(&mut samples, rows.saturating_sub(u32::from(rows < header.height)), header.height);
+    }
+    let (width, height) = (header.width, header.height);
+    let raster = Raster { width, height, channels, samples: Samples::U8(samples) };
+    Ok(Decoded { raster, missing_rows: rows < height })
+}
+
+/// Whether a row repeats itself, as it does where the decoder goes on without data: it may also be a picture.
+fn is_filling(row: &[u8], channels: u8) -> bool {
+    let period = (PERIOD * usize::from(channels)).min(row.len());
+    row.iter().zip(&row[period..]).all(|(left, right)| left == right) && row.iter().any(|s| *s < PAPER)
+}
+
+/// The file, or one with the same picture that the decoder reads, and how many rows from the top are there.
+fn readable<'a>(original: &'a [u8], header: &Header) -> Result<(Cow<'a, [u8]>, u32), Error> {
+    if header.rewritten {
+        let (jpeg, rows) = coefficients::rewritten(original)?;
+        return Ok((jpeg.into(), rows));
+    }
+    let rows = if header.complete { header.height } else { coefficients::whole_rows(original)? };
+    let jpeg = markers::without_short_segments(original).map_or(Cow::Borrowed(original), Cow::Owned);
+    Ok((jpeg, rows))
+}
+
+/// Samples, and how many make a pixel.
+fn pixels(jpeg: &[u8], limits: &Limits) -> Result<(Vec<u8>, u8), Error> {
+    let side = limits.max_side as usize;
+    let options = DecoderOptions::default()
+        .set_strict_mode(false)
+        .set_max_width(side)
+        .set_max_height(side)
+        .jpeg_set_max_scans(limits.max_jpeg_scans as usize);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
+    decoder.decode_headers().map_err(jpeg_error)?;
+    let (space, channels) = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => (ColorSpace::Luma, 1),
+        _ => (ColorSpace::RGB, 3),
+    };
+    decoder.set_options(decoder.options().jpeg_set_out_colorspace(space));
+    Ok((decoder.decode().map_err(jpeg_error)?, channels))
+}
+
+fn jpeg_error(error: DecodeErrors) -> Error {
+    match error {
+        DecodeErrors::ExhaustedData => Error::truncated("the pixels end too early"),
+        other => Error::corrupt(other),
+    }
+}

@@ -1,0 +1,107 @@
+//! How much memory a picture will take, so that as many are in work as fit.
+//!
+//! The constants were measured with a counting allocator, which `tests/memory` holds against them for every kind of
+//! picture that can be rendered. Stages follow each other, and the greediest of them counts.
+
+use super::{
+    super::{Preset, encode, fit},
+    Format, Header,
+    colors::Colors,
+};
+
+/// What any picture takes: decoder and encoder states, tables of colors, the thumbnail, bytes.
+const BASE_BYTES: u64 = 8 << 20;
+
+/// For fragments and what grows with the entropy of a picture, in hundredths.
+const MARGIN: u64 = 110;
+
+/// Bytes for each pixel while a JPEG is written: planes, coefficients and the pixels themselves.
+const WRITING_GREY: u64 = 4;
+const WRITING_QUARTER_COLOR: u64 = 11;
+const WRITING_FULL_COLOR: u64 = 18;
+
+/// What a decoded pixel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pixel {
+    /// Samples, alpha included: 1 to 4.
+    pub channels: u32,
+    /// Of a sample: 1 or 2.
+    pub bytes: u32,
+}
+
+impl Pixel {
+    pub(super) const RGB: Self = Self { channels: 3, bytes: 1 };
+    pub(super) const RGBA: Self = Self { channels: 4, bytes: 1 };
+
+    fn size(self) -> u64 {
+        u64::from(self.channels * self.bytes)
+    }
+
+    fn has_alpha(self) -> bool {
+        self.channels.is_multiple_of(2)
+    }
+}
+
+impl Header {
+    /// Most memory that [`crate::imaging::normalize`] is expected to hold for this picture besides the original, bytes.
+    pub fn peak_bytes(&self, preset: &Preset) -> u64 {
+        let (width, height) = self.result(preset);
+        let result = u64::from(width) * u64::from(height);
+        let stages = [self.decoding(), self.shrinking(width, height), self.coloring(result)];
+        let most = stages.into_iter().fold(result * self.writing(preset), u64::max);
+        BASE_BYTES + most * MARGIN / 100
+    }
+
+    /// Sides of the result before it is turned.
+    fn result(&self, preset: &Preset) -> (u32, u32) {
+        fit::fitted((self.width, self.height), preset.max_side)
+    }
+
+    fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    fn decoding(&self) -> u64 {
+        let own = match self.format {
+            Format::Jpeg => return self.coefficient_bytes + self.pixels() * self.pixel.size(),
+            // A whole frame beside the result; other bytes than the samples have, in another order.
+            Format::WebP | Format::Gif => 4,
+            Format::Png if self.pixel.bytes == 2 => self.pixel.size(),
+            Format::Tiff => self.pixel.size(),
+            Format::Png | Format::Bmp => 0,
+        };
+        self.pixels() * (own + self.pixel.size())
+    }
+
+    fn shrinking(&self, width: u32, height: u32) -> u64 {
+        if (width, height) == (self.width, self.height) {
+            return 0;
+        }
+        // Grey with alpha is widened before; alpha is multiplied in a copy; 16 bits are copied to bytes.
+        let size = if self.pixel.channels == 2 { 2 * self.pixel.size() } else { self.pixel.size() };
+        let copies = 1 + u64::from(self.pixel.has_alpha());
+        let halfway = u64::from(width) * u64::from(self.height);
+        let scaling = self.pixels() * size * copies + (halfway + u64::from(width) * u64::from(height)) * size;
+        let copying = self.pixels() * size * u64::from(self.pixel.bytes);
+        scaling.max(copying)
+    }
+
+    /// Conversion may go by 16 bits and a copy.
+    fn coloring(&self, result: u64) -> u64 {
+        let copies = match (&self.colors, self.pixel.bytes) {
+            (Colors::Srgb, _) => 1,
+            (_, 1) => 5,
+            _ => 3,
+        };
+        let size = if self.pixel.channels == 2 { 2 * self.pixel.size() } else { self.pixel.size() };
+        result * size * copies
+    }
+
+    fn writing(&self, preset: &Preset) -> u64 {
+        match self.pixel.channels {
+            1 => WRITING_GREY,
+            _ if encode::has_full_color(encode::quality(preset, self.jpeg_quality)) => WRITING_FULL_COLOR,
+            _ => WRITING_QUARTER_COLOR,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `darkroom bench queue`: figures that others rely on, from the real way of a job.
+
+use std::{collections::BTreeMap, process::Command};
+
+use darkroom::config;
+
+#[test]
+fn the_bench_of_the_queue_prints_exactly_its_six_figures() {
+    let server = std::env::var_os("DARKROOM_TEST_REDIS_SERVER").or(std::env::var_os("DARKROOM_REDIS_SERVER"));
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_darkroom"));
+    bench.args(["bench", "queue", "--jobs", "300", "--payload-bytes", "700", "--concurrency", "8"]);
+    bench.args(["--backlog", "500", "--json"]).env_remove("DARKROOM_REDIS_URL");
+    bench.envs(server.map(|server| ("DARKROOM_REDIS_SERVER", server)));
+
+    let output = bench.output().unwrap();
+
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    let figures: BTreeMap<String, f64> = serde_json::from_slice(&output.stdout).unwrap();
+    let names: Vec<_> = figures.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "bytes_per_waiting_job",
+            "commands_per_job",
+            "drain_per_s",
+            "enqueue_per_s",
+            "redis_cpu_us_per_job",
+            "worker_cpu_us_per_job"
+        ]
+    );
+    assert!(figures.values().all(|figure| *figure > 0.0), "{figures:?}");
+    assert!(figures["bytes_per_waiting_job"] >= 700.0, "{figures:?}");
+    assert!(!log.contains("job settled"), "{log}");
+}
+
+#[tokio::test]
+async fn the_bench_leaves_nothing_in_a_redis_that_is_not_its_own() {
+    let darkroom = crate::support::darkroom::TestDarkroom::start().await;
+    let mut redis = darkroom.redis.clone();
+    let load = darkroom::dev::bench::Load { jobs: 50, payload_bytes: 200, concurrency: 4, backlog: 1_100 };
+    let url = Some(config::Secret::from(darkroom.services.redis.url()));
+
+    let settings = config::bench::Bench { redis_url: url, redis_server: None };
+    let figures = darkroom::dev::bench::run(&load, &settings).await.expect("it measures");
+
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut redis).await.expect("redis answers");
+    assert!(figures.drain_per_s > 0.0);
+    assert!(keys.is_empty(), "{keys:?}");
+}
