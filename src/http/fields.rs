@@ -55,9 +55,7 @@ fn wrong_in(part: &Value) -> Option<&'static str> {
         ("traceparent", reads::<Option<String>>),
         ("batch", reads::<Option<String>>),
     ];
-    let wrong = |(name, reads): &Check| {
-        part.get(name).is_some_and(|value| !reads(value)).then_some(*name)
-    };
+    let wrong = |(name, reads): &Check| part.get(name).is_some_and(|value| !reads(value)).then_some(*name);
     checks.iter().find_map(wrong)
 }
 
