@@ -31,12 +31,15 @@ fn belongs(part: &str, field: &str) -> bool {
     }
 }
 
+/// A field, and whether a value of it can be read.
+type Check = (&'static str, fn(&Value) -> bool);
+
 /// The first field that cannot be read by itself.
 fn wrong_in(part: &Value) -> Option<&'static str> {
     fn reads<T: serde::de::DeserializeOwned>(value: &Value) -> bool {
         serde_json::from_value::<T>(value.clone()).is_ok()
     }
-    let checks: [(&'static str, fn(&Value) -> bool); 14] = [
+    let checks: [Check; 14] = [
         ("v", |v| v.as_u64().is_some_and(|v| v == 1)),
         ("user_id", reads::<OwnerId>),
         ("product_id", reads::<OwnerId>),
@@ -52,9 +55,7 @@ fn wrong_in(part: &Value) -> Option<&'static str> {
         ("traceparent", reads::<Option<String>>),
         ("batch", reads::<Option<String>>),
     ];
-    let wrong = |(name, reads): &(&'static str, fn(&Value) -> bool)| {
-        part.get(name).is_some_and(|value| !reads(value)).then_some(*name)
-    };
+    let wrong = |(name, reads): &Check| part.get(name).is_some_and(|value| !reads(value)).then_some(*name);
     checks.iter().find_map(wrong)
 }
 

@@ -59,7 +59,10 @@ impl HttpCode {
 
 /// An answer that is an error. Branch on `code`; `detail` is for an engineer, `hint` for a person.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Problem {
+pub struct Problem(Box<Told>);
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Told {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
@@ -91,7 +94,7 @@ impl Problem {
         let title = status.canonical_reason().unwrap_or("Error");
         let status = status.as_u16();
         let (kind, field, job_id, retry_after_s) = ("about:blank", None, None, None);
-        Self { kind, title, status, code, detail, hint, field, job_id, retry_after_s }
+        Self(Box::new(Told { kind, title, status, code, detail, hint, field, job_id, retry_after_s }))
     }
 
     /// There is no such thing.
@@ -137,32 +140,32 @@ impl Problem {
 
     /// The job that stands in the way.
     pub fn job_id(&self) -> Option<&JobId> {
-        self.job_id.as_ref()
+        self.0.job_id.as_ref()
     }
 
     /// Whether what was asked may have been done all the same.
     pub fn is_unknown(&self) -> bool {
-        self.code == ErrorCode::QueueUnavailable.as_str()
+        self.0.code == ErrorCode::QueueUnavailable.as_str()
     }
 
     /// Names the part of the request that is wrong.
     #[must_use]
     pub fn of(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     /// Names the job that stands in the way.
     #[must_use]
     pub fn with_job(mut self, id: JobId) -> Self {
-        self.job_id = Some(id);
+        self.0.job_id = Some(id);
         self
     }
 
     /// Says when another attempt may help; at least a second.
     #[must_use]
     pub fn again_in(mut self, pause: Duration) -> Self {
-        self.retry_after_s = Some(pause.as_secs().max(1));
+        self.0.retry_after_s = Some(pause.as_secs().max(1));
         self
     }
 }
@@ -216,7 +219,7 @@ impl From<storage::error::Error> for Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.detail)
+        write!(f, "{}: {}", self.0.code, self.0.detail)
     }
 }
 
@@ -224,10 +227,10 @@ impl std::error::Error for Problem {}
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).expect("it was made of a status");
+        let status = StatusCode::from_u16(self.0.status).expect("it was made of a status");
         let body = serde_json::to_string(&self).expect("texts and numbers are JSON");
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {

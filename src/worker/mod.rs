@@ -143,6 +143,7 @@ where
     let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots, &queue)?;
     let consumer = Arc::new(consumer);
     vitals.begin(consumer.pulse());
+    #[expect(clippy::async_yields_async, reason = "the second signal is awaited later, while jobs finish")]
     let signal = async move {
         let second = signal.await;
         vitals.stop();

@@ -19,6 +19,7 @@ mod cut_wires;
 mod deaths;
 mod deploy;
 mod embedded_s3;
+mod http_clients;
 mod http_jobs;
 mod http_service;
 mod http_uploads;
