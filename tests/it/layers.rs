@@ -69,9 +69,11 @@ fn no_test_file_of_this_suite_is_forgotten() {
     }
 }
 
-/// Unit tests in a file of their own may use what `dev` renders.
+/// Unit tests in a file or folder of their own may use what `dev` renders.
 fn is_test(file: &Path) -> bool {
+    let inside = file.strip_prefix(root()).unwrap_or(file);
     file.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
+        || inside.iter().any(|folder| folder == "tests")
 }
 
 fn root() -> &'static Path {
