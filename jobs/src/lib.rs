@@ -7,6 +7,8 @@ mod delete;
 mod ingest;
 mod upload;
 
+#[cfg(feature = "producer")]
+mod entry;
 mod error_code;
 mod event;
 mod id;

@@ -144,7 +144,7 @@ impl QueueKeys {
         format!("{}:reaped", self.name)
     }
 
-    /// Last periodic slot that was enqueued.
+    /// Redis ms at which the last periodic slot that was enqueued begins.
     pub fn slot(&self) -> String {
         format!("{}:slot", self.name)
     }

@@ -55,6 +55,7 @@ async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> 
 #[tokio::test]
 async fn ten_processes_that_tick_enqueue_one_job_for_each_slot() {
     let darkroom = TestDarkroom::start().await;
+    darkroom.forge();
     let (queue, period) = (keys().queue(Kind::BucketHealth), Duration::from_millis(200));
     let mut redis = connection(&darkroom).await;
     let mut processes = JoinSet::new();
@@ -88,6 +89,7 @@ async fn ten_processes_that_tick_enqueue_one_job_for_each_slot() {
 #[tokio::test]
 async fn slots_that_were_missed_are_run_once() {
     let darkroom = TestDarkroom::start().await;
+    darkroom.forge();
     let (queue, period) = (keys().queue(Kind::BucketHealth), Duration::from_secs(3600));
     let mut redis = connection(&darkroom).await;
     let long_ago = 1_700_000_000_000_u64 / 3_600_000 * 3_600_000;
@@ -103,6 +105,7 @@ async fn slots_that_were_missed_are_run_once() {
 #[tokio::test]
 async fn no_job_is_enqueued_while_one_waits_or_is_leased() {
     let darkroom = TestDarkroom::start().await;
+    darkroom.forge();
     let (queue, period) = (keys().queue(Kind::BucketHealth), Duration::from_millis(1));
     let mut redis = connection(&darkroom).await;
 
@@ -156,6 +159,7 @@ async fn a_report_that_another_release_wrote_is_ignored() {
 #[tokio::test]
 async fn a_longer_period_goes_on_where_a_shorter_one_was() {
     let darkroom = TestDarkroom::start().await;
+    darkroom.forge();
     let mut redis = connection(&darkroom).await;
 
     let short = ticks(&darkroom, 1, Duration::from_millis(1)).await;

@@ -118,6 +118,7 @@ async fn running_jobs_are_told_with_their_age_and_the_longest_first() {
 #[tokio::test]
 async fn an_id_that_is_no_text_hides_no_other_job() {
     let darkroom = TestDarkroom::start().await;
+    darkroom.forge();
     let job = enqueued(&darkroom).await;
     let strange: [&[u8]; 2] = [b"\xff\xfe id", b"\xff\xfe held"];
     let () = redis::pipe()

@@ -288,7 +288,7 @@ impl<'a> Coder<'a> {
 /// Table D.3: the estimate of the unlikely, the state after it and after the likely, and whether the two then change
 /// places. The last never learns.
 #[rustfmt::skip]
-const STATES: [(u16, u8, u8, u8); 114] = [
+pub(super) const STATES: [(u16, u8, u8, u8); 114] = [
     (0x5a1d, 1, 1, 1), (0x2586, 14, 2, 0), (0x1114, 16, 3, 0), (0x080b, 18, 4, 0), (0x03d8, 20, 5, 0),
     (0x01da, 23, 6, 0), (0x00e5, 25, 7, 0), (0x006f, 28, 8, 0), (0x0036, 30, 9, 0), (0x001a, 33, 10, 0),
     (0x000d, 35, 11, 0), (0x0006, 9, 12, 0), (0x0003, 10, 13, 0), (0x0001, 12, 13, 0), (0x5a7f, 15, 15, 1),

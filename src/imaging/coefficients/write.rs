@@ -53,7 +53,7 @@ pub(super) fn jpeg(picture: &Picture, scans: &[&[usize]]) -> Result<Vec<u8>, Err
 
 impl Picture {
     /// Calls `each` with the components' blocks in the order of a scan.
-    fn each_block(
+    pub(super) fn each_block(
         &self,
         scan: &[usize],
         mut each: impl FnMut(usize, &Block) -> Result<(), Error>,

@@ -1,3 +1,5 @@
+mod arithmetic;
+
 use mozjpeg_rs::{Encoder, Preset as Settings, Subsampling};
 
 use super::*;
@@ -80,8 +82,8 @@ fn coefficients_survive_being_rewritten() {
     let (after, _) = read(&write::jpeg(&before, &[&[0, 1, 2]]).unwrap(), true).unwrap();
 
     // Luma has a column and a row of blocks that only fill the last unit up.
-    assert_eq!(after.planes[1..], before.planes[1..]);
-    assert_eq!(after.planes[0][..10], before.planes[0][..10]);
+    assert!(after.planes[1..] == before.planes[1..]);
+    assert!(after.planes[0][..10] == before.planes[0][..10]);
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! Jobs on their way into a queue: checked, encoded, and cut into calls of the script.
+
+use crate::{
+    BucketHealth, DecodeError, Delete, EnqueueError, EnqueueOptions, ErrorCode, Ingest, Job, JobId, Kind,
+    MAX_PAYLOAD_BYTES, Payload, Timestamp, Upload,
+};
+
+/// Jobs that one call of the script takes.
+const BATCH_JOBS: usize = 100;
+/// Bytes of payload after which a batch is sent; more than one payload has.
+const BATCH_BYTES: usize = 2 << 20;
+const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// One job on its way into a queue.
+pub(crate) struct Entry {
+    pub id: JobId,
+    pub payload: String,
+    pub max_attempts: u32,
+    pub run_at: Option<Timestamp>,
+    pub idempotency_key: Option<String>,
+}
+
+impl Entry {
+    pub fn new(payload: String, max_attempts: u32, options: EnqueueOptions) -> Result<Self, EnqueueError> {
+        let length = options.idempotency_key.as_ref().map_or(1, String::len);
+        if !(1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&length) {
+            return Err(EnqueueError::IdempotencyKey(length));
+        }
+        Ok(Self {
+            id: options.job_id.unwrap_or_else(JobId::generate),
+            payload,
+            max_attempts: options.max_attempts.unwrap_or(max_attempts).max(1),
+            run_at: options.run_at,
+            idempotency_key: options.idempotency_key,
+        })
+    }
+
+    pub fn from_json(kind: Kind, json: &str, options: EnqueueOptions) -> Result<Self, EnqueueError> {
+        let max_attempts = match kind {
+            Kind::Upload => max_attempts::<Upload>(json),
+            Kind::Ingest => max_attempts::<Ingest>(json),
+            Kind::Delete => max_attempts::<Delete>(json),
+            Kind::BucketHealth => max_attempts::<BucketHealth>(json),
+        };
+        Self::new(json.to_owned(), max_attempts.map_err(EnqueueError::Payload)?, options)
+    }
+}
+
+fn max_attempts<J: Job>(json: &str) -> Result<u32, DecodeError> {
+    Payload::<J>::decode(json.as_bytes()).map(|_| J::MAX_ATTEMPTS)
+}
+
+pub(crate) fn encode<J: Job>(payload: &Payload<J>) -> Result<String, EnqueueError> {
+    let malformed = |message| EnqueueError::Payload(DecodeError { code: ErrorCode::JobMalformed, message });
+    let json = serde_json::to_string(payload).map_err(|error| malformed(error.to_string()))?;
+    if json.len() > MAX_PAYLOAD_BYTES {
+        let length = json.len();
+        return Err(malformed(format!(
+            "the payload has {length} bytes, at most {MAX_PAYLOAD_BYTES} are allowed"
+        )));
+    }
+    Ok(json)
+}
+
+/// Cuts the entries into calls of the script, by number and by bytes.
+pub(crate) fn batches(entries: &[Entry]) -> Vec<&[Entry]> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, entry) in entries.iter().enumerate() {
+        if at - start == BATCH_JOBS || (at > start && bytes + entry.payload.len() > BATCH_BYTES) {
+            batches.push(&entries[start..at]);
+            (start, bytes) = (at, 0);
+        }
+        bytes += entry.payload.len();
+    }
+    if start < entries.len() {
+        batches.push(&entries[start..]);
+    }
+    batches
+}
