@@ -1,6 +1,6 @@
 //! A worker with the HTTP service beside it, as `worker` and `dev` run it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use prometheus_client::registry::Registry;
 
@@ -12,6 +12,13 @@ use crate::{
     http,
     worker::{self, Fatal, Settings},
 };
+
+/// From the signal until the last request has ended; a supervisor kills after 28 s.
+const STOP_TIME: Duration = Duration::from_millis(26_500);
+/// What requests have to end when the worker took that long.
+const LEAST: Duration = Duration::from_millis(300);
+/// What they have otherwise.
+const MOST: Duration = Duration::from_secs(4);
 
 /// Both, before they begin: the port is taken, nothing is connected.
 pub struct Service {
@@ -51,9 +58,11 @@ impl Service {
         T: Future<Output = ()> + Send + 'static,
     {
         let serving = self.server.map(http::Server::start);
+        let vitals = self.parts.vitals.clone();
         let ended = worker::run(self.settings, self.parts, signal).await;
         if let Some(serving) = serving {
-            serving.stop().await;
+            let left = STOP_TIME.saturating_sub(vitals.stopping_for().unwrap_or_default());
+            serving.stop(left.clamp(LEAST, MOST)).await;
         }
         ended
     }

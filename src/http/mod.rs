@@ -117,11 +117,11 @@ impl Server {
 }
 
 impl Running {
-    /// Answers whoever waits, lets requests end for a short time, and ends.
-    pub async fn stop(mut self) {
+    /// Answers whoever waits, lets requests end for as long as that takes, and ends.
+    pub async fn stop(mut self, patience: Duration) {
         self.end.send_replace(true);
-        if timeout(serve::GRACE + Duration::from_secs(1), &mut self.serving).await.is_err() {
-            warn!("http service did not end in time");
+        if timeout(patience, &mut self.serving).await.is_err() {
+            warn!("requests were cut off that did not end in time");
         }
     }
 }

@@ -57,11 +57,42 @@ pub fn document(routes: &OpenApi) -> String {
         "token": { "type": "http", "scheme": "bearer", "description": "One of DARKROOM_API_TOKENS" }
     });
     rename_wildcards(&mut document["paths"]);
+    constrain_parameters(&mut document["paths"]);
     let schemas = &mut document["components"]["schemas"];
     for (name, schema) in components() {
         schemas[name] = schema;
     }
+    for field in ["user_id", "product_id", "image_id"] {
+        schemas["PresignRequest"]["properties"][field] = form_of(field).unwrap_or_default();
+    }
     document.to_string()
+}
+
+/// The form of a parameter or field, wherever it is: the types of `darkroom_jobs` say it.
+fn form_of(name: &str) -> Option<Value> {
+    let component = match name {
+        "kind" => "Kind",
+        "id" => "JobId",
+        "status" => "Status",
+        "code" => "ErrorCode",
+        "user_id" | "product_id" => "OwnerId",
+        "image_id" => "ImageId",
+        "key" => "ObjectKey",
+        _ => return None,
+    };
+    Some(json!({ "$ref": format!("#/components/schemas/{component}") }))
+}
+
+fn constrain_parameters(paths: &mut Value) {
+    let operations = paths.as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    let operations = operations.filter_map(Value::as_object_mut).flat_map(|item| item.values_mut());
+    let parameters =
+        operations.filter_map(|operation| operation.get_mut("parameters")?.as_array_mut()).flatten();
+    for parameter in parameters {
+        if let Some(form) = parameter["name"].as_str().and_then(form_of) {
+            parameter["schema"] = form;
+        }
+    }
 }
 
 /// axum writes a rest of the path as `{*key}`, OpenAPI knows `{key}` alone.

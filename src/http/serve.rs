@@ -25,7 +25,7 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 /// Life of a connection; a client that does not read its answer must not keep one for ever.
 const MOST_TIME: Duration = Duration::from_secs(10 * 60);
 /// How long requests may take to end when the service does.
-pub const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(3);
 /// Largest head of a request, bytes.
 const MAX_HEAD: usize = 64 << 10;
 

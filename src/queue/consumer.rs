@@ -91,6 +91,12 @@ impl Pulse {
     pub fn claims(&self) -> bool {
         !self.actor.is_finished()
     }
+
+    /// Of an actor of a test's, beside a thread that goes on.
+    #[cfg(test)]
+    pub(super) fn of_test(actor: AbortHandle) -> Self {
+        Self { beats: Beats::of_test(Duration::ZERO), actor }
+    }
 }
 
 /// The jobs of one queue, as they are claimed; each holds one of the queue's slots until it has ended.

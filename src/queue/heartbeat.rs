@@ -48,11 +48,25 @@ struct Shared {
     last_round_ms: AtomicU64,
 }
 
+impl Shared {
+    fn new(every: Duration, started: Instant) -> Self {
+        let (last_beat_ms, last_round_ms) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { stop: AtomicBool::new(false), every, started, last_beat_ms, last_round_ms }
+    }
+}
+
 /// Looks at the thread without keeping it running.
 #[derive(Clone, Debug)]
 pub struct Beats(Arc<Shared>);
 
 impl Beats {
+    /// Of a thread whose last round began so long ago.
+    #[cfg(test)]
+    pub(super) fn of_test(silence: Duration) -> Self {
+        let started = Instant::now().checked_sub(silence).expect("the machine runs for longer");
+        Self(Arc::new(Shared::new(Duration::from_secs(5), started)))
+    }
+
     /// Whether the thread goes round. A Redis that is away does not stop it.
     pub fn go_on(&self) -> bool {
         let round = Duration::from_millis(self.0.last_round_ms.load(Ordering::Relaxed));
@@ -74,13 +88,7 @@ impl Heartbeat {
         metrics: Metrics,
     ) -> io::Result<Self> {
         let (lease, every) = (worker.lease, worker.heartbeat);
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            every,
-            started: Instant::now(),
-            last_beat_ms: AtomicU64::new(0),
-            last_round_ms: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(every, Instant::now()));
         let beater = Beater { client, keys, leases, lease, metrics, connection: None };
         let thread = {
             let shared = Arc::clone(&shared);
@@ -191,5 +199,17 @@ impl Beater {
         let answer = call.invoke(connection);
         self.metrics.took(Call::Extend, answer.is_ok(), asked_at.elapsed());
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_is_silent_for_longer_than_a_round_takes_is_stuck() {
+        assert!(Beats::of_test(Duration::ZERO).go_on());
+        assert!(Beats::of_test(Duration::from_secs(64)).go_on());
+        assert!(!Beats::of_test(Duration::from_secs(66)).go_on());
     }
 }
