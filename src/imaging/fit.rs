@@ -1,7 +1,6 @@
 //! The size of the result.
 
-use fast_image_resize as fir;
-use fir::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer, images::Image};
+use darkroom_resize::{lanczos3_u8, lanczos3_u16};
 
 use super::{
     error::Error,
@@ -27,29 +26,13 @@ pub(super) fn resize(raster: Raster, (width, height): (u32, u32)) -> Result<Rast
     if (raster.width, raster.height) == (width, height) {
         return Ok(raster);
     }
-    let pixel_type = match (&raster.samples, raster.channels) {
-        (Samples::U8(_), 1) => PixelType::U8,
-        (Samples::U8(_), 3) => PixelType::U8x3,
-        (Samples::U8(_), _) => PixelType::U8x4,
-        (Samples::U16(_), 1) => PixelType::U16,
-        (Samples::U16(_), 3) => PixelType::U16x3,
-        (Samples::U16(_), _) => PixelType::U16x4,
+    let from = (raster.width, raster.height);
+    let samples = match &raster.samples {
+        Samples::U8(samples) => lanczos3_u8(samples, raster.channels, from, (width, height)).map(Samples::U8),
+        Samples::U16(samples) => {
+            lanczos3_u16(samples, raster.channels, from, (width, height)).map(Samples::U16)
+        }
     };
-    let (deep, bytes) = match raster.samples {
-        Samples::U8(samples) => (false, samples),
-        Samples::U16(samples) => (true, samples.into_iter().flat_map(u16::to_ne_bytes).collect()),
-    };
-    let failed = |error: &dyn std::fmt::Display| Error::corrupt(error);
-    let source =
-        Image::from_vec_u8(raster.width, raster.height, bytes, pixel_type).map_err(|e| failed(&e))?;
-    let mut target = Image::new(width, height, pixel_type);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
-    let bytes = target.into_vec();
-    let samples = if deep {
-        Samples::U16(bytes.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect())
-    } else {
-        Samples::U8(bytes)
-    };
+    let samples = samples.map_err(Error::corrupt)?;
     Ok(Raster { width, height, samples, ..raster })
 }
