@@ -164,6 +164,28 @@ async fn a_redis_that_is_away_is_told_within_two_seconds_and_kills_nothing() {
 }
 
 #[tokio::test]
+async fn a_service_that_starts_before_redis_lives_says_so_and_works_once_redis_is_there() {
+    let mut darkroom = TestDarkroom::start().await;
+    darkroom.services.redis.kill().await.expect("it runs");
+    let service = Service::start(&darkroom, &[]).await;
+    let job = json!({ "target": { "type": "user", "user_id": "u" } });
+    let post = || service.post("/api/jobs/delete").json(&job);
+
+    let (began, refused) = (Instant::now(), problem(post()).await);
+    let took = began.elapsed();
+    service.when("/readyz", 503).await;
+    let (began, health) = (Instant::now(), answer(service.get("/api/storage/health")).await);
+    let looked = began.elapsed();
+    darkroom.restart_redis().await;
+    service.when("/readyz", 200).await;
+
+    assert_eq!((refused.0, refused.1.as_str()), (503, "queue_unavailable"));
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    assert!(health.0 == 200 && looked < Duration::from_secs(3), "{looked:?} {health:?}");
+    assert_eq!(answer(post()).await.0, 202);
+}
+
+#[tokio::test]
 async fn a_bucket_that_is_away_is_told_to_whoever_uploads() {
     let darkroom = TestDarkroom::start().await;
     let service =

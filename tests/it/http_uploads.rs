@@ -208,6 +208,23 @@ async fn an_idempotency_key_whose_job_waits_keeps_its_original() {
 }
 
 #[tokio::test]
+async fn the_same_upload_sent_by_many_at_once_is_one_job_that_finds_its_original() {
+    let darkroom = TestDarkroom::start().await;
+    let service = Service::start(&darkroom, &[]).await;
+    let post = || {
+        service.post("/api/uploads?user_id=u").header("idempotency-key", "many").body(picture("plain.jpg"))
+    };
+
+    let answers = futures_util::future::join_all((0..8).map(|_| answer(post()))).await;
+    let (_, first) = &answers[0];
+    let receipt = receipt(&service, first).await;
+
+    assert!(answers.iter().all(|(status, taken)| *status == 202 && taken == first), "{answers:?}");
+    assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1));
+    darkroom.eventually_only(&[first["key"].as_str().expect("a key")]).await;
+}
+
+#[tokio::test]
 async fn a_signed_put_takes_what_was_signed_and_its_source_is_a_job() {
     let darkroom = TestDarkroom::start().await;
     let service = Service::start(&darkroom, &[]).await;
