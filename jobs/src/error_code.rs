@@ -150,7 +150,7 @@ error_codes! {
     DownloadIncomplete "download_incomplete" Source T
         "The connection ended before the whole file had come. It is tried again by itself."
     NotAnImage "not_an_image" Image P
-        "The file is not a picture. Choose a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF file."
+        "The file is not a picture. Choose a JPEG, PNG, WebP, GIF, BMP or TIFF file."
     SourceEmpty "source_empty" Image P
         "The file is empty. Upload it again."
     SourceTooLarge "source_too_large" Image P

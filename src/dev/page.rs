@@ -24,10 +24,11 @@ const HEAD: &str = r#"<!doctype html>
 <h1>darkroom: before and after</h1>
 "#;
 
-/// The page, with every picture inside.
+/// The page, with every picture inside; those that were kept come first.
 pub fn render(shown: &[Shown]) -> String {
     let mut page = HEAD.to_owned();
-    for job in shown {
+    let (kept, others): (Vec<_>, Vec<_>) = shown.iter().partition(|job| job.result.is_some());
+    for job in kept.into_iter().chain(others) {
         section(&mut page, job);
     }
     page.push_str("</html>\n");

@@ -5,9 +5,9 @@
 
 use darkroom_jobs::{
     ErrorCode, Event, JobId, Kind, Producer, Receipt, Source, SourceFacts, Status, Timestamp,
-    redis_keys::Keys,
+    redis_keys::Keys, wire,
 };
-use redis::{AsyncCommands as _, Pipeline, RedisError, aio::ConnectionManager};
+use redis::{AsyncCommands as _, Pipeline, RedisError, RedisResult, aio::ConnectionManager};
 use serde::Deserialize;
 
 use super::scripts;
@@ -107,7 +107,7 @@ impl Operator {
             .hget(queue.meta(id), "idempotency_key")
             .query_async(&mut self.connection.clone())
             .await?;
-        let discarded: u8 = scripts::JOB_DISCARD
+        let discarded: RedisResult<u8> = scripts::JOB_DISCARD
             .key(queue.dead())
             .key(queue.data())
             .key(queue.meta(id))
@@ -115,8 +115,8 @@ impl Operator {
             .key(queue.idempotency(&key.unwrap_or_default()))
             .arg(id.as_str())
             .invoke_async(&mut self.connection.clone())
-            .await?;
-        match discarded {
+            .await;
+        match self.answered(discarded).await? {
             0 => Err(refusal(&self.receipt(id).await?)),
             _ => Ok(Removed { receipt, original: payload.as_deref().and_then(original) }),
         }
@@ -159,7 +159,7 @@ impl Operator {
     /// When Redis does not answer.
     pub async fn pause(&self, kind: Kind) -> Result<bool, RedisError> {
         let paused = self.keys.queue(kind).paused();
-        scripts::QUEUE_PAUSE.key(paused).invoke_async(&mut self.connection.clone()).await
+        self.answered(scripts::QUEUE_PAUSE.key(paused).invoke_async(&mut self.connection.clone()).await).await
     }
 
     /// Lets workers claim from a queue again, at once. Says whether it was paused.
@@ -170,7 +170,8 @@ impl Operator {
     pub async fn resume(&self, kind: Kind) -> Result<bool, RedisError> {
         let paused = self.keys.queue(kind).paused();
         let call = &mut scripts::QUEUE_RESUME.key(paused);
-        call.key(self.keys.wake()).arg(kind.as_str()).invoke_async(&mut self.connection.clone()).await
+        call.key(self.keys.wake()).arg(kind.as_str());
+        self.answered(call.invoke_async(&mut self.connection.clone()).await).await
     }
 
     /// Whether workers are kept from claiming.
@@ -193,7 +194,7 @@ impl Operator {
         let queue = self.keys.queue(receipt.kind);
         let json = |value: serde_json::Result<String>| value.expect("receipts and events are plain JSON");
         let event = Event::of_receipt(receipt).map(|event| json(serde_json::to_string(&event)));
-        scripts::JOB_CANCEL
+        let written = scripts::JOB_CANCEL
             .key(queue.leases())
             .key(queue.data())
             .key(queue.meta(id))
@@ -208,7 +209,8 @@ impl Operator {
             .arg(json(serde_json::to_string(receipt)))
             .arg(event.unwrap_or_default())
             .invoke_async(&mut self.connection.clone())
-            .await
+            .await;
+        self.answered(written).await
     }
 
     /// Ids of all dead jobs, the oldest first.
@@ -265,7 +267,15 @@ impl Operator {
         let mut call = scripts::JOBS_RETRY.prepare_invoke();
         call.key(queue.dead()).key(queue.active()).key(queue.stats()).key(queue.meta_prefix());
         call.key(self.keys.wake()).arg(kind.as_str()).arg(ids);
-        call.invoke_async(&mut self.connection.clone()).await
+        self.answered(call.invoke_async(&mut self.connection.clone()).await).await
+    }
+
+    /// As Redis answered; a primary that has become a replica is left, so that repeating the call helps.
+    async fn answered<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
+        if let Err(error) = &answer {
+            wire::leave_replica(&mut self.connection.clone(), error).await;
+        }
+        answer
     }
 }
 

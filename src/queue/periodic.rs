@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use darkroom_jobs::{BucketHealth, Job as _, JobId, Payload, redis_keys::Keys};
+use darkroom_jobs::{BucketHealth, Job as _, JobId, Payload, redis_keys::Keys, wire};
 use redis::{RedisResult, aio::ConnectionManager};
 
 use super::{clock::milliseconds, scripts};
@@ -30,7 +30,7 @@ impl Periodic {
     pub async fn tick(&self) -> RedisResult<bool> {
         let (queue, id) = (self.keys.queue(BucketHealth::KIND), JobId::generate());
         let payload = serde_json::to_string(&Payload::from(BucketHealth::default()));
-        scripts::SLOT_ENQUEUE
+        let enqueued = scripts::SLOT_ENQUEUE
             .key(queue.slot())
             .key(queue.data())
             .key(queue.meta(&id))
@@ -44,7 +44,11 @@ impl Periodic {
             .arg(BucketHealth::KIND.as_str())
             .arg(BucketHealth::MAX_ATTEMPTS)
             .invoke_async(&mut self.redis.clone())
-            .await
+            .await;
+        if let Err(error) = &enqueued {
+            wire::leave_replica(&mut self.redis.clone(), error).await;
+        }
+        enqueued
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use darkroom::{config::steps::Step, dev::redis::EmbeddedRedis};
-use darkroom_jobs::{ErrorCode, JobId, Producer, Status};
+use darkroom::{
+    config::steps::Step,
+    dev::redis::EmbeddedRedis,
+    queue::{connection, operate::Operator},
+};
+use darkroom_jobs::{ErrorCode, JobId, Kind, Producer, Status, redis_keys};
 
 use crate::support::{
     address::Address,
@@ -156,6 +160,10 @@ async fn a_fail_over_is_followed_although_the_old_primary_still_answers_as_a_rep
         EmbeddedRedis::start(program.as_deref(), &darkroom.folder().join("second")).await.expect("it starts");
     let address = Address::of(&first).await;
     let producer = Producer::connect(&address.url, "darkroom").await.expect("redis answers");
+    let keys = redis_keys::Keys::new("darkroom").expect("a namespace");
+    let client = redis::Client::open(&*address.url).expect("a url");
+    let operator = Operator::new(producer.clone(), connection::managed(&client).expect("a url"), keys);
+    assert!(!operator.is_paused(Kind::Ingest).await.expect("redis answers"));
     let worker = darkroom.worker_stopping_at(Step::Settling, &[("DARKROOM_REDIS_URL", &*address.url)]);
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
     let upload = darkroom.staged(picture("plain.png")).await;
@@ -168,9 +176,12 @@ async fn a_fail_over_is_followed_although_the_old_primary_still_answers_as_a_rep
     darkroom.let_go_on();
     let receipt = darkroom.final_receipt(&job).await;
     let next = producer.enqueue(upload).await.expect("the new primary takes it");
+    let refused = operator.pause(Kind::Ingest).await;
+    let paused = operator.pause(Kind::Ingest).await;
 
     assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
     assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done, "{}", worker.log());
+    assert!(refused.is_err() && paused.is_ok(), "{refused:?}, then {paused:?}");
 }
 
 /// Makes a server the replica of another, and waits until it has what that has, within 20 s.
