@@ -6,8 +6,13 @@ import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 
 const [userId, stagedKey] = process.argv.slice(2);
+if (!stagedKey) {
+  console.error("usage: node enqueue.js USER_ID STAGED_KEY");
+  process.exit(2);
+}
 const queue = `{${process.env.DARKROOM_NAMESPACE ?? "darkroom"}}:upload`;
-const redis = new Redis(process.env.DARKROOM_REDIS_URL ?? "redis://127.0.0.1:6379");
+const redis = new Redis(process.env.DARKROOM_REDIS_URL ?? "redis://127.0.0.1:6379", { maxRetriesPerRequest: 3 });
+redis.on("error", () => {}); // told below, by the call that fails
 
 async function enqueue(payload) {
   const job = randomUUID();
@@ -39,6 +44,9 @@ try {
     context: { from: "node" },
   });
   console.log(JSON.stringify(await receiptOf(job, 30_000)));
+} catch (error) {
+  console.error(`could not enqueue, or the receipt is late: ${error.message}`);
+  process.exitCode = 1;
 } finally {
   redis.disconnect();
 }

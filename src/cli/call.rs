@@ -33,6 +33,12 @@ pub fn understand<C: CommandFactory>(
         ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::MissingRequiredArgument => {
             let alone = problems(command.clone(), &argv);
             let mended = check::mended(command, &alone).try_get_matches_from(&argv);
+            if let Ok(matches) = &mended
+                && matches.subcommand_name() == Some("config")
+            {
+                // It looks at the environment itself, and tells more than the settings of one command.
+                return Ok(matches.clone());
+            }
             check::joined(alone, mended.map(|matches| together(&matches)).unwrap_or_default())
         }
         _ => Vec::new(),

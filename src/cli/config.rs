@@ -52,6 +52,6 @@ fn problems() -> Vec<Problem> {
     let rest = check::mended(command, &problems);
     let settings =
         rest.try_get_matches_from(["darkroom"]).and_then(|found| Everything::from_arg_matches(&found));
-    let together = settings.map(|settings| settings.problems()).unwrap_or_default();
+    let together = settings.map_or_else(check::unparsed, |settings| settings.problems());
     check::joined(problems, together)
 }

@@ -171,7 +171,10 @@ impl Command {
 }
 
 fn exit_code_of(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(|cause| cause.is::<Problems>()) {
+    let fatal = error.chain().find_map(|cause| cause.downcast_ref::<crate::worker::Fatal>());
+    if let Some(fatal) = fatal {
+        ExitCode::from(fatal.exit_code())
+    } else if error.chain().any(|cause| cause.is::<Problems>()) {
         ExitCode::from(CONFIGURATION)
     } else if error.is::<WrongCall>() {
         ExitCode::from(WRONG_CALL)

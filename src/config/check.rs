@@ -83,9 +83,14 @@ pub fn of_environment<A: Args>(together: impl Fn(&A) -> Vec<Problem>) -> Result<
             let problems = joined(alone, together(&group));
             if problems.is_empty() { Ok(group) } else { Err(Problems(problems)) }
         }
-        // Each was looked at by itself: what is left is about the group, and names its settings.
-        Err(error) => Err(Problems(joined(alone, vec![wrong("settings", sentence(&error))]))),
+        Err(error) => Err(Problems(joined(alone, unparsed(error)))),
     }
+}
+
+/// Why settings did not parse although each was looked at by itself: it is about the group, and names its settings.
+#[expect(clippy::needless_pass_by_value, reason = "it stands in the place of what would have been parsed")]
+pub fn unparsed(error: clap::Error) -> Vec<Problem> {
+    vec![wrong("settings", sentence(&error))]
 }
 
 /// A command that parses whatever the environment gets wrong: each of those settings has its default, or `unset`.
@@ -161,10 +166,13 @@ impl Redis {
     /// What a URL of Redis has to look like.
     pub fn problems(&self) -> Vec<Problem> {
         let url = self.redis_url.reveal();
-        let known = ["redis://", "rediss://"]
-            .iter()
-            .any(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
-        those([(!known, "DARKROOM_REDIS_URL", "starts with redis:// or rediss://, and names a host".into())])
+        let known = ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme));
+        // What the client says of a URL never repeats it.
+        let refused = redis::Client::open(url).err().map(|error| error.to_string());
+        those([
+            (!known, "DARKROOM_REDIS_URL", "starts with redis:// or rediss://, and names a host".into()),
+            (known && refused.is_some(), "DARKROOM_REDIS_URL", refused.unwrap_or_default()),
+        ])
     }
 }
 

@@ -60,7 +60,7 @@ pub enum Refusal {
 /// What waiting cannot mend.
 pub async fn ready(settings: &config::Redis) -> Result<(), Refusal> {
     let client = connection::client(settings).map_err(Refusal::Url)?;
-    let mut redis = connection::managed(&client).map_err(Refusal::Url)?;
+    let mut redis = connection::impatient(&client).map_err(Refusal::Url)?;
     let mut told: Option<tokio::time::Instant> = None;
     let mut failures = 0;
     loop {

@@ -67,7 +67,7 @@ pub enum Fatal {
     #[error("the queue did not start")]
     Queue(#[from] StartError),
     /// A connection could not be set up.
-    #[error("the settings of redis cannot be used")]
+    #[error("DARKROOM_REDIS_URL cannot be used")]
     Redis(#[from] redis::RedisError),
     /// The runtime ended by itself: nobody works any more.
     #[error("the worker died: {0}")]
@@ -138,17 +138,24 @@ where
     T: Future<Output = ()> + Send + 'static,
 {
     let Parts { tools, handler, vitals, metrics, queue } = parts;
-    boot::ready(&settings.redis).await?;
+    let stopped = vitals.clone();
+    #[expect(clippy::async_yields_async, reason = "the second signal is awaited later, while jobs finish")]
+    let mut signal = Box::pin(async move {
+        let second = signal.await;
+        stopped.stop();
+        second
+    });
+    tokio::select! {
+        ready = boot::ready(&settings.redis) => ready?,
+        _ = &mut signal => {
+            info!("stopped before redis could be asked");
+            return Ok(());
+        }
+    }
     let slots = slots(&settings.worker);
     let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots, &queue)?;
     let consumer = Arc::new(consumer);
     vitals.begin(consumer.pulse());
-    #[expect(clippy::async_yields_async, reason = "the second signal is awaited later, while jobs finish")]
-    let signal = async move {
-        let second = signal.await;
-        vitals.stop();
-        second
-    };
     let (handle, breaker) = (consumer.handle(), consumer.breaker().clone());
     let running = Running::new(Means { tools: tools.clone(), handler, queue: handle, breaker, metrics });
     let beside = look_after_the_bucket(&settings, &tools, consumer.breaker())?;

@@ -162,8 +162,9 @@ async fn what_the_readme_says_to_redis_py_is_a_job() {
         let program = block(readme, "```python")
             .replace("redis.Redis()", "redis.Redis.from_url(__import__('os').environ['DARKROOM_REDIS_URL'])")
             .replace(key, &staged_key(&darkroom).await);
-        let job = said(&darkroom, &python, &["-c", &format!("{program}\nprint(job)")]).await;
-        let receipt = darkroom.final_receipt(&job.parse().expect("it printed the job")).await;
+        let printed = said(&darkroom, &python, &["-c", &format!("{program}\nprint(job)")]).await;
+        let job = printed.lines().last().expect("it printed the job");
+        let receipt = darkroom.final_receipt(&job.parse().expect("an id")).await;
         assert_eq!(receipt.status, Status::Done, "{receipt:?}");
     }
 }

@@ -100,6 +100,18 @@ async fn a_worker_that_starts_before_redis_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_worker_that_waits_for_redis_ends_on_a_signal() {
+    let mut darkroom = TestDarkroom::start().await;
+    darkroom.services.redis.kill().await.expect("it runs");
+    let mut worker = darkroom.worker(&[]);
+    worker.logged(&["redis is away"]).await;
+
+    worker.signal("TERM");
+
+    assert_eq!(worker.exit_code().await, Some(0), "{}", worker.log());
+}
+
+#[tokio::test]
 async fn scripts_that_redis_forgot_are_loaded_again_in_the_middle_of_a_job() {
     let mut darkroom = TestDarkroom::start().await;
     let (worker, job) = held(&darkroom, Step::Fetched).await;

@@ -29,6 +29,30 @@ fn every_wrong_setting_is_told_at_once_and_the_exit_code_is_that_of_configuratio
 }
 
 #[test]
+fn a_wrong_setting_of_the_log_hides_no_other() {
+    let output = check_with(&[("DARKROOM_LOG", "x=y"), ("S3_FORCE_PATH_STYLE", "perhaps")]);
+
+    let text = String::from_utf8(output.stdout).unwrap();
+    for name in ["DARKROOM_LOG", "S3_FORCE_PATH_STYLE", "S3_BUCKET"] {
+        assert!(text.contains(&format!("\"variable\":\"{name}\"")), "{name} is missing in\n{text}");
+    }
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn a_url_of_redis_that_no_client_understands_is_told_by_its_name() {
+    for url in ["redis://localhost:1/x", "redis://localhost:99999", "http://localhost", "redis://"] {
+        let wrong = [("S3_BUCKET", "media"), ("DARKROOM_REDIS_URL", url)];
+        let worker = darkroom().arg("worker").envs(wrong).output().unwrap();
+
+        let told = String::from_utf8(worker.stderr).unwrap();
+        assert!(told.contains("DARKROOM_REDIS_URL: "), "{url}: {told}");
+        assert_eq!(worker.status.code(), Some(78), "{url}");
+        assert_eq!(check_with(&wrong).status.code(), Some(78), "{url}");
+    }
+}
+
+#[test]
 fn a_setting_that_contradicts_another_is_told() {
     let output = check_with(&[("S3_BUCKET", "media"), ("DARKROOM_RETRY_MAX_MS", "100")]);
 
