@@ -32,6 +32,10 @@ local next_holder = 6
 local ready = false
 local answers = {}
 
+local function known(job)
+  return redis.call('HEXISTS', data, job) == 1 or redis.call('EXISTS', meta .. job) == 1
+end
+
 local function same_payload(job, payload)
   local digest = redis.call('HGET', meta .. job, 'dr_payload_sha1')
   if digest then
@@ -50,7 +54,7 @@ local function push(job, payload, max_attempts, run_at_ms, key, holder)
     redis.call('SET', holder, job, 'PX', ttl_ms)
   end
   if run_at_ms and run_at_ms > now_ms then
-    redis.call('ZADD', scheduled, math.ceil(run_at_ms / 1000), job)
+    redis.call('ZADD', scheduled, string.format('%.3f', run_at_ms / 1000), job)
   else
     redis.call('RPUSH', active, job)
     ready = true
@@ -65,12 +69,16 @@ for at = FIRST, #ARGV, WIDTH do
     holder = KEYS[next_holder]
     next_holder = next_holder + 1
     held_by = redis.call('GET', holder)
+    if held_by and not known(held_by) then
+      -- The job was forgotten before its key: nobody could say what it was, and nobody will run it.
+      held_by = nil
+    end
   end
 
   local answer
   if held_by then
     answer = { same_payload(held_by, payload) and 2 or 3, held_by }
-  elseif redis.call('HEXISTS', data, job) == 1 or redis.call('EXISTS', meta .. job) == 1 then
+  elseif known(job) then
     answer = { 0, job }
   elseif run_at_ms and run_at_ms > now_ms + ahead_ms then
     answer = { 4, job }

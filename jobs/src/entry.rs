@@ -2,7 +2,7 @@
 
 use crate::{
     BucketHealth, DecodeError, Delete, EnqueueError, EnqueueOptions, ErrorCode, Ingest, Job, JobId, Kind,
-    MAX_PAYLOAD_BYTES, Payload, Timestamp, Upload,
+    MAX_PAYLOAD_BYTES, Payload, Timestamp, Upload, job::check_context,
 };
 
 /// Jobs that one call of the script takes.
@@ -52,6 +52,7 @@ fn max_attempts<J: Job>(json: &str) -> Result<u32, DecodeError> {
 
 pub(crate) fn encode<J: Job>(payload: &Payload<J>) -> Result<String, EnqueueError> {
     let malformed = |message| EnqueueError::Payload(DecodeError { code: ErrorCode::JobMalformed, message });
+    payload.context.as_ref().map_or(Ok(()), check_context).map_err(malformed)?;
     let json = serde_json::to_string(payload).map_err(|error| malformed(error.to_string()))?;
     if json.len() > MAX_PAYLOAD_BYTES {
         let length = json.len();

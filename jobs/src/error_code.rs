@@ -40,30 +40,34 @@ macro_rules! error_codes {
         #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum ErrorCode {
             $(#[doc = $hint] #[serde(rename = $word)] $variant,)*
+            /// A word of a newer worker's, read and never written: the receipt itself says class, blame and hint.
+            #[serde(other, rename = "unknown")]
+            #[cfg_attr(feature = "schema", schemars(skip))]
+            Unknown,
         }
 
         impl ErrorCode {
-            /// Every code, in the table's order.
+            /// Every code of the table, in its order: [`Unknown`](Self::Unknown) is none.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The word on the wire.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),* }
+                match self { $(Self::$variant => $word,)* Self::Unknown => "unknown" }
             }
 
             /// Whom to address.
             pub const fn blame(self) -> Blame {
-                match self { $(Self::$variant => Blame::$blame),* }
+                match self { $(Self::$variant => Blame::$blame,)* Self::Unknown => Blame::Platform }
             }
 
             /// What a person can do about it, in one or two sentences.
             pub const fn hint(self) -> &'static str {
-                match self { $(Self::$variant => $hint),* }
+                match self { $(Self::$variant => $hint,)* Self::Unknown => "A newer worker gave this code. Update what reads it." }
             }
 
             /// Attempts that may fail like this: `Some(1)` for a permanent code, `None` for as many as the job has.
             pub const fn tries(self) -> Option<u32> {
-                match self { $(Self::$variant => error_codes!(@tries $tries)),* }
+                match self { $(Self::$variant => error_codes!(@tries $tries),)* Self::Unknown => Some(1) }
             }
         }
     };

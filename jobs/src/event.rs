@@ -92,6 +92,10 @@ pub enum EventType {
     /// The bucket's state changed.
     #[serde(rename = "storage.health_changed")]
     StorageHealthChanged,
+    /// A word of a newer worker's, read and never written.
+    #[serde(other, rename = "unknown")]
+    #[cfg_attr(feature = "schema", schemars(skip))]
+    Unknown,
 }
 
 impl EventType {

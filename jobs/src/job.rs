@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::{BucketHealth, Delete, ErrorCode, Ingest, ObjectKey, Source, Timestamp, Upload, id};
 
@@ -11,6 +12,15 @@ pub const PAYLOAD_VERSION: u32 = 1;
 
 /// Largest payload that is parsed, in bytes (2 MiB); a larger one is `job_malformed`.
 pub const MAX_PAYLOAD_BYTES: usize = 2 << 20;
+
+/// Largest `context` that a job may have, in bytes of JSON without blanks (4 KiB): it is copied into receipt and event.
+pub const MAX_CONTEXT_BYTES: usize = 4 << 10;
+
+/// How deep arrays and objects of a `context` may be nested: whoever reads the receipt has to parse it.
+pub const MAX_CONTEXT_DEPTH: usize = 32;
+
+/// Characters of a decoder's message that are kept: it may repeat the whole payload.
+const MAX_MESSAGE_CHARS: usize = 300;
 
 /// One type of job: its fields are the wire, its constants the policy.
 pub trait Job: Serialize + DeserializeOwned + fmt::Debug + Clone + Send + Sync + 'static {
@@ -123,9 +133,9 @@ pub struct Payload<J> {
     /// Groups jobs for the producer; returned nowhere, kept with the payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
-    /// Whatever the producer wants back in the receipt.
+    /// Whatever the producer wants back in the receipt: at most 4 KiB of JSON, nested at most 32 deep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<serde_json::Value>,
+    pub context: Option<Value>,
 }
 
 fn first_version() -> u32 {
@@ -163,7 +173,8 @@ impl<J: Job> Payload<J> {
     ///
     /// * `job_version_unsupported`: `v` is newer than [`PAYLOAD_VERSION`]; a newer worker may take it.
     /// * `id_invalid`: an id, or a staged key, is not of its form.
-    /// * `job_malformed`: everything else that does not decode, and payloads over [`MAX_PAYLOAD_BYTES`].
+    /// * `job_malformed`: everything else that does not decode, and payloads over [`MAX_PAYLOAD_BYTES`], and a
+    ///   `context` over [`MAX_CONTEXT_BYTES`] or [`MAX_CONTEXT_DEPTH`].
     pub fn decode(json: &[u8]) -> Result<Self, DecodeError> {
         let malformed = |message| DecodeError { code: ErrorCode::JobMalformed, message };
         if json.len() > MAX_PAYLOAD_BYTES {
@@ -178,7 +189,7 @@ impl<J: Job> Payload<J> {
             #[serde(default = "first_version")]
             v: u32,
         }
-        let Version { v } = serde_json::from_slice(json).map_err(|e| malformed(e.to_string()))?;
+        let Version { v } = serde_json::from_slice(json).map_err(|e| malformed(shortened(e.to_string())))?;
         if v > PAYLOAD_VERSION {
             return Err(DecodeError {
                 code: ErrorCode::JobVersionUnsupported,
@@ -188,11 +199,42 @@ impl<J: Job> Payload<J> {
         if v == 0 {
             return Err(malformed("payload version 0: the first is 1".into()));
         }
-        serde_json::from_slice(json).map_err(|error| {
-            let message = error.to_string();
+        let payload: Self = serde_json::from_slice(json).map_err(|error| {
+            let message = shortened(error.to_string());
             let code =
                 if message.starts_with(id::MARK) { ErrorCode::IdInvalid } else { ErrorCode::JobMalformed };
             DecodeError { code, message }
-        })
+        })?;
+        payload.context.as_ref().map_or(Ok(()), check_context).map_err(malformed)?;
+        Ok(payload)
+    }
+}
+
+/// Refuses a context that a receipt cannot carry; says why.
+pub(crate) fn check_context(context: &Value) -> Result<(), String> {
+    // The depth first: how deep it is, writing it recurses.
+    if !is_nested_at_most(context, MAX_CONTEXT_DEPTH) {
+        return Err(format!("context is nested more than {MAX_CONTEXT_DEPTH} deep"));
+    }
+    let bytes = context.to_string().len();
+    if bytes > MAX_CONTEXT_BYTES {
+        return Err(format!("context has {bytes} bytes, at most {MAX_CONTEXT_BYTES} are allowed"));
+    }
+    Ok(())
+}
+
+fn is_nested_at_most(value: &Value, levels: usize) -> bool {
+    let mut inner: Box<dyn Iterator<Item = &Value>> = match value {
+        Value::Array(values) => Box::new(values.iter()),
+        Value::Object(fields) => Box::new(fields.values()),
+        _ => return true,
+    };
+    levels > 0 && inner.all(|value| is_nested_at_most(value, levels - 1))
+}
+
+fn shortened(message: String) -> String {
+    match message.char_indices().nth(MAX_MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message,
     }
 }

@@ -35,7 +35,9 @@ pub use error_code::{Blame, Class, ErrorCode};
 pub use event::{Event, EventType};
 pub use id::{ImageId, InvalidId, JobId, OwnerId};
 pub use ingest::Ingest;
-pub use job::{DecodeError, Job, Kind, MAX_PAYLOAD_BYTES, PAYLOAD_VERSION, Payload};
+pub use job::{
+    DecodeError, Job, Kind, MAX_CONTEXT_BYTES, MAX_CONTEXT_DEPTH, MAX_PAYLOAD_BYTES, PAYLOAD_VERSION, Payload,
+};
 pub use object_key::{ObjectKey, OwnerPrefix, StagedKey};
 #[cfg(feature = "producer")]
 pub use producer::{ConnectError, EnqueueError, EnqueueOptions, Producer};

@@ -54,6 +54,19 @@ impl Receipt {
     /// Version of the receipt's shape.
     pub const VERSION: u32 = 1;
 
+    /// Reads the field `result` of a settled job, `{"Ok":<receipt>}`.
+    ///
+    /// # Errors
+    ///
+    /// When it is no receipt that this release understands.
+    pub fn from_result(json: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        enum Settled {
+            Ok(Receipt),
+        }
+        serde_json::from_str(json).map(|Settled::Ok(receipt)| receipt)
+    }
+
     /// A receipt that says no more than where the job stands.
     pub fn new(job_id: JobId, kind: Kind, status: Status) -> Self {
         Self {
@@ -246,6 +259,10 @@ pub enum WarningCode {
     AnimationDropped,
     /// The last rows are missing.
     Truncated,
+    /// A word of a newer worker's, read and never written.
+    #[serde(other)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
+    Unknown,
 }
 
 /// Why an attempt failed. Branch on [`class`](Self::class), show [`hint`](Self::hint), never parse [`message`](Self::message).

@@ -1,16 +1,19 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// The last millisecond of the year 9999: RFC 3339 can say nothing later.
+const MAX_MS: u64 = 253_402_300_799_999;
 
 /// A moment, to the millisecond. On the wire RFC 3339 in UTC; any offset is read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// Milliseconds since 1970, as Redis' `TIME` counts them.
+    /// Milliseconds since 1970, as Redis' `TIME` counts them; what is after the year 9999 becomes its end.
     pub const fn from_unix_ms(ms: u64) -> Self {
-        Self(ms)
+        Self(if ms > MAX_MS { MAX_MS } else { ms })
     }
 
     /// Milliseconds since 1970.
@@ -47,8 +50,12 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, String> {
         let time = OffsetDateTime::parse(text, &Rfc3339)
             .map_err(|error| format!("not an RFC 3339 time: {error}"))?;
-        let ms = time.to_offset(UtcOffset::UTC).unix_timestamp_nanos() / 1_000_000;
-        u64::try_from(ms).map(Self).map_err(|_| "a time before 1970".to_owned())
+        // Not by way of `to_offset`: in UTC the time may be in a year that the calendar does not have.
+        match u64::try_from(time.unix_timestamp_nanos() / 1_000_000) {
+            Err(_) => Err("a time before 1970".to_owned()),
+            Ok(ms) if ms > MAX_MS => Err("a time after the year 9999".to_owned()),
+            Ok(ms) => Ok(Self(ms)),
+        }
     }
 }
 
@@ -92,6 +99,16 @@ mod tests {
         }
         assert_eq!(Timestamp::from_unix_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(read("1970-01-01T00:00:01Z"), Ok(1_000));
+    }
+
+    #[test]
+    fn what_is_after_the_year_9999_in_utc_is_refused_and_every_number_can_be_written() {
+        assert_eq!(read("9999-12-31T23:59:59.999Z"), Ok(MAX_MS));
+        assert!(read("9999-12-31T23:59:59-01:00").is_err());
+        assert!(read("0000-01-01T00:00:00+01:00").is_err());
+        for ms in [MAX_MS, MAX_MS + 1, u64::MAX] {
+            assert_eq!(Timestamp::from_unix_ms(ms).to_string(), "9999-12-31T23:59:59.999Z");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ mod support;
 use std::time::Duration;
 
 use darkroom_jobs::{
-    EnqueueError, EnqueueOptions, ErrorCode, ImageId, JobId, Kind, Source, Status, Timestamp, Upload,
-    WaitError,
+    EnqueueError, EnqueueOptions, ErrorCode, ImageId, JobId, Kind, Payload, Source, Status, Timestamp,
+    Upload, WaitError,
 };
 use redis::AsyncCommands;
 use support::Redis;
@@ -110,6 +110,96 @@ async fn a_job_for_later_is_scheduled_and_one_for_next_year_refused() {
     let receipt = producer.receipt(&later).await.unwrap().unwrap();
     assert_eq!(receipt.status, Status::Queued);
     assert_eq!(receipt.next_attempt_at, Some(Timestamp::from_unix_ms(due * 1000)));
+}
+
+#[tokio::test]
+async fn a_job_is_due_to_the_millisecond_and_so_never_later_than_it_may_be() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let now_s: u64 = redis::cmd("TIME").query_async::<(u64, u64)>(&mut look).await.unwrap().0;
+    let run_at = Timestamp::from_unix_ms((now_s + 86_400) * 1000 + 1);
+
+    let options = EnqueueOptions { run_at: Some(run_at), ..Default::default() };
+    let id = producer.enqueue_with(upload(), options).await.unwrap();
+
+    let due: String = look.zscore("{test}:upload:scheduled", id.as_str()).await.unwrap();
+    assert_eq!(due.parse::<f64>().unwrap(), run_at.unix_ms() as f64 / 1000.0);
+    assert_eq!(producer.receipt(&id).await.unwrap().unwrap().next_attempt_at, Some(run_at));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_that_outlives_its_job_keeps_no_other_out() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let forgotten = producer.enqueue_with(upload(), keyed("order-1")).await.unwrap();
+    let () = look.hdel("{test}:upload:data", forgotten.as_str()).await.unwrap();
+    let () = look.del(format!("{{test}}:upload:meta:{forgotten}")).await.unwrap();
+
+    let next = producer.enqueue_with(upload(), keyed("order-1")).await.unwrap();
+    let other = producer.enqueue_with(upload(), keyed("order-1")).await.unwrap_err();
+
+    assert_ne!(next, forgotten);
+    assert!(producer.receipt(&next).await.unwrap().is_some());
+    assert!(matches!(other, EnqueueError::Conflict(holder) if holder == next));
+}
+
+#[tokio::test]
+async fn a_final_receipt_that_cannot_be_read_is_an_error_and_a_strangers_says_nothing() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let id = producer.enqueue(upload()).await.unwrap();
+    let meta = format!("{{test}}:upload:meta:{id}");
+    let () = look.hset(&meta, "result", r#"{"Ok":{"v":9}}"#).await.unwrap();
+
+    let unread = producer.receipt(&id).await.unwrap_err();
+    let listed = producer.receipts(Kind::Upload, std::slice::from_ref(&id), |_| true).await;
+    let () = look.hdel(&meta, "dr_seen").await.unwrap();
+    let unseen = producer.receipt(&id).await.unwrap().unwrap();
+
+    assert!(unread.to_string().contains(id.as_str()) && listed.is_err(), "{unread}");
+    assert_eq!(unseen.status, Status::Queued);
+}
+
+#[tokio::test]
+async fn a_payload_is_read_only_for_a_receipt_that_is_wanted_and_has_no_context() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let context = serde_json::json!({ "row": 7 });
+    let job = Payload { context: Some(context.clone()), ..upload().into() };
+    let ids = [producer.enqueue::<Upload>(job).await.unwrap()];
+    let () = redis::cmd("CONFIG").arg("RESETSTAT").query_async(&mut look).await.unwrap();
+    let read = async |look: &mut redis::aio::MultiplexedConnection| {
+        let stats: String = redis::cmd("INFO").arg("commandstats").query_async(look).await.unwrap();
+        stats.contains("cmdstat_hget:")
+    };
+
+    let unwanted = producer.receipts(Kind::Upload, &ids, |_| false).await.unwrap();
+    let before = read(&mut look).await;
+    let wanted = producer.receipts(Kind::Upload, &ids, |_| true).await.unwrap();
+
+    assert_eq!((unwanted, before, read(&mut look).await), (vec![], false, true));
+    assert_eq!(wanted[0].context, Some(context));
+}
+
+#[tokio::test]
+async fn a_context_that_no_receipt_can_carry_is_refused_at_the_door_and_shown_by_none() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let job = Payload { context: Some("x".repeat(5_000).into()), ..upload().into() };
+    let json = serde_json::to_string(&job).unwrap();
+
+    let typed = producer.enqueue::<Upload>(job).await.unwrap_err();
+    let given = producer.enqueue_json(Kind::Upload, &json, EnqueueOptions::default()).await.unwrap_err();
+    let () = look.hset("{test}:upload:data", "by-hand", json).await.unwrap();
+    let by_hand = producer.receipt(&"by-hand".parse().unwrap()).await.unwrap().unwrap();
+
+    assert_eq!([typed.code(), given.code()], [ErrorCode::JobMalformed; 2]);
+    assert_eq!(by_hand.context, None);
 }
 
 #[tokio::test]

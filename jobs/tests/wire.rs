@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 
 use darkroom_jobs::{
     Blame, BucketHealth, Class, Delete, ErrorCode, Event, EventType, Ingest, Job, Kind, Payload, Receipt,
-    Upload,
+    Upload, WarningCode,
 };
 use serde_json::Value;
 
@@ -112,6 +112,52 @@ fn a_failing_id_is_id_invalid_and_all_else_job_malformed() {
     }
     assert_eq!(code_of::<BucketHealth>(&format!("{{}}{}", " ".repeat(5 << 20))), ErrorCode::JobMalformed);
     assert_eq!(code_of::<BucketHealth>(r#"{"v":2}"#), ErrorCode::JobVersionUnsupported);
+}
+
+#[test]
+fn a_context_is_at_most_4_kib_and_32_levels_and_else_the_job_is_malformed() {
+    let with = |context: &str| format!(r#"{{"context":{context}}}"#);
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let string = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+
+    for good in [string(4096), nested(32), r#"{"a":[1,{"b":null}]}"#.into()] {
+        assert!(Payload::<BucketHealth>::decode(with(&good).as_bytes()).is_ok(), "{good}");
+    }
+    for bad in [string(4097), nested(33), nested(120), nested(4000)] {
+        assert_eq!(code_of::<BucketHealth>(&with(&bad)), ErrorCode::JobMalformed, "{bad}");
+    }
+}
+
+#[test]
+fn what_is_said_of_a_payload_that_is_no_job_is_short() {
+    let long = "ä".repeat(100_000);
+    let source = format!(r#"{{"user_id":1,"image_id":"{long}","source":{{"type":"{long}"}}}}"#);
+
+    for json in [format!("\"{long}\""), format!(r#"{{"v":"{long}"}}"#), source] {
+        let error = Payload::<Upload>::decode(json.as_bytes()).unwrap_err();
+        assert!(error.message.chars().count() <= 301, "{}", error.message);
+    }
+}
+
+#[test]
+fn words_of_a_newer_worker_are_read_and_named_by_no_schema() {
+    let fixtures: std::collections::BTreeMap<_, _> = fixtures().into_iter().collect();
+    let mut receipt: Value = serde_json::from_str(&fixtures["receipt-failed"]).unwrap();
+    receipt["error"]["code"] = "new_code".into();
+    receipt["warnings"] = serde_json::json!([{ "code": "new_warning", "message": "it is new" }]);
+    let mut event: Value = serde_json::from_str(&fixtures["event-image_stored"]).unwrap();
+    event["type"] = "image.new".into();
+
+    let receipt: Receipt = serde_json::from_value(receipt).unwrap();
+    let event: Event = serde_json::from_value(event).unwrap();
+
+    assert_eq!(receipt.error.unwrap().code, ErrorCode::Unknown);
+    assert_eq!(receipt.warnings[0].code, WarningCode::Unknown);
+    assert_eq!(event.event_type, EventType::Unknown);
+    assert!("unknown".parse::<ErrorCode>().is_err());
+    for schema in [include_str!("../schema/receipt.json"), include_str!("../schema/event.json")] {
+        assert!(!schema.contains("\"unknown\""));
+    }
 }
 
 #[test]

@@ -246,6 +246,11 @@ impl Worker {
                 "DARKROOM_LEASE_MS",
                 "is less than twice DARKROOM_HEARTBEAT_MS: one late renewal would lose every job".into(),
             ),
+            (
+                self.lease > Duration::from_secs(3600),
+                "DARKROOM_LEASE_MS",
+                "is more than an hour: the job of a worker that died would wait as long".into(),
+            ),
             (self.reap > self.outage, "DARKROOM_OUTAGE_MS", "is shorter than DARKROOM_REAP_MS".into()),
             (self.retry_base > self.retry_max, "DARKROOM_RETRY_MAX_MS", "is shorter than DARKROOM_RETRY_BASE_MS".into()),
             (

@@ -47,6 +47,12 @@ fn settings_that_contradict_each_other_are_all_told_at_once() {
 }
 
 #[test]
+fn a_lease_is_an_hour_at_most() {
+    assert_eq!(variables_of(&["--lease=3600000"]), [""; 0]);
+    assert_eq!(variables_of(&["--lease=3600001"]), ["DARKROOM_LEASE_MS"]);
+}
+
+#[test]
 fn a_prefix_ends_in_a_slash_and_leads_nowhere_else() {
     for good in ["", "media/", "shop/eu-1/"] {
         assert!(is_prefix(good), "{good}");

@@ -34,7 +34,7 @@ pub struct Tools {
     pub tombstones: Tombstones,
     /// Where the last look at the bucket is kept.
     pub health: HealthBoard,
-    /// How long after a deletion the image is looked for again.
+    /// The worker's settings; a test's steps are among them.
     pub settings: Arc<config::Worker>,
 }
 

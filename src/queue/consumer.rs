@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
@@ -16,6 +17,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::{AbortHandle, JoinHandle, JoinSet},
 };
+use tracing::debug;
 
 use super::{
     breaker::Breaker,
@@ -168,11 +170,6 @@ impl Consumer {
         &self.breaker
     }
 
-    /// How long ago the heartbeat last succeeded.
-    pub fn heartbeat_age(&self) -> Duration {
-        self.heartbeat.age()
-    }
-
     /// Whether the actor still runs: it ends by [`flush`](Self::flush) alone.
     pub fn is_alive(&self) -> bool {
         !self.actor.is_finished()
@@ -207,7 +204,7 @@ pub enum StartError {
     Redis(#[from] RedisError),
     /// The system.
     #[error("could not start the heartbeat's thread")]
-    Thread(#[from] std::io::Error),
+    Thread(#[from] io::Error),
 }
 
 /// Turns wake-ups into commands. They are hints: one that is lost while the connection is away costs a second.
@@ -215,17 +212,20 @@ async fn listen(client: redis::Client, channel: String, actor: mpsc::WeakUnbound
     use futures_util::StreamExt as _;
     let mut failures = 0;
     loop {
-        if let Ok(mut subscription) = subscribe(&client, &channel).await {
-            failures = 0;
-            let mut messages = subscription.on_message();
-            while let Some(message) = messages.next().await {
-                let queue = message.get_payload::<String>().unwrap_or_default();
-                let kind = queue.rsplit(':').next().and_then(|kind| kind.parse().ok());
-                let Some(actor) = actor.upgrade() else { return };
-                if actor.send(Command::Wake(kind)).is_err() {
-                    return;
+        match subscribe(&client, &channel).await {
+            Ok(mut subscription) => {
+                failures = 0;
+                let mut messages = subscription.on_message();
+                while let Some(message) = messages.next().await {
+                    let queue = message.get_payload::<String>().unwrap_or_default();
+                    let kind = queue.rsplit(':').next().and_then(|kind| kind.parse().ok());
+                    let Some(actor) = actor.upgrade() else { return };
+                    if actor.send(Command::Wake(kind)).is_err() {
+                        return;
+                    }
                 }
             }
+            Err(error) => debug!(error = %error, "wake-ups are not heard"),
         }
         failures += 1;
         tokio::time::sleep(connection::backoff(failures)).await;
@@ -233,7 +233,29 @@ async fn listen(client: redis::Client, channel: String, actor: mpsc::WeakUnbound
 }
 
 async fn subscribe(client: &redis::Client, channel: &str) -> RedisResult<redis::aio::PubSub> {
-    let mut subscription = client.get_async_pubsub().await?;
-    subscription.subscribe(channel).await?;
-    Ok(subscription)
+    let subscribing = async {
+        let mut subscription = client.get_async_pubsub().await?;
+        subscription.subscribe(channel).await?;
+        Ok(subscription)
+    };
+    // A server that takes connections and says nothing would be waited for until the end.
+    let silent = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+    tokio::time::timeout(connection::RESPONSE_TIMEOUT, subscribing).await.unwrap_or_else(silent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_redis_that_takes_connections_and_says_nothing_is_not_waited_for() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = silent.local_addr().expect("it is bound");
+        let client = redis::Client::open(format!("redis://{address}")).expect("it is a url");
+
+        let most = connection::RESPONSE_TIMEOUT * 2;
+        let answer = tokio::time::timeout(most, subscribe(&client, "wake")).await.expect("it gives up");
+
+        assert!(answer.is_err_and(|error| error.is_timeout()));
+    }
 }

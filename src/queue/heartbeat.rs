@@ -42,16 +42,13 @@ struct Shared {
     stop: AtomicBool,
     every: Duration,
     started: Instant,
-    /// Milliseconds from `started` to the last beat that Redis answered, or that had nothing to renew.
-    last_beat_ms: AtomicU64,
     /// Milliseconds from `started` to the last time that the thread began a round, whatever became of it.
     last_round_ms: AtomicU64,
 }
 
 impl Shared {
     fn new(every: Duration, started: Instant) -> Self {
-        let (last_beat_ms, last_round_ms) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { stop: AtomicBool::new(false), every, started, last_beat_ms, last_round_ms }
+        Self { stop: AtomicBool::new(false), every, started, last_round_ms: AtomicU64::new(0) }
     }
 }
 
@@ -101,12 +98,6 @@ impl Heartbeat {
     pub fn beats(&self) -> Beats {
         Beats(Arc::clone(&self.shared))
     }
-
-    /// How long ago the last beat succeeded.
-    pub fn age(&self) -> Duration {
-        let beat = Duration::from_millis(self.shared.last_beat_ms.load(Ordering::Relaxed));
-        self.shared.started.elapsed().saturating_sub(beat)
-    }
 }
 
 impl Drop for Heartbeat {
@@ -126,8 +117,6 @@ fn beat(mut beater: Beater, every: Duration, shared: &Shared) {
         let pause = match beater.renew_all() {
             Ok(()) => {
                 failures = 0;
-                let now = milliseconds(shared.started.elapsed());
-                shared.last_beat_ms.store(now, Ordering::Relaxed);
                 every
             }
             Err(error) => {

@@ -174,7 +174,7 @@ impl Inspector {
     ///
     /// # Errors
     ///
-    /// When Redis does not answer.
+    /// When Redis does not answer, or a final receipt cannot be read.
     pub async fn list(
         &self,
         kind: Kind,
@@ -191,7 +191,7 @@ impl Inspector {
                 if found.len() >= limit {
                     break;
                 }
-                found.extend(self.producer.receipts(kind, some).await?.into_iter().filter(wanted));
+                found.extend(self.producer.receipts(kind, some, wanted).await?);
             }
         }
         found.truncate(limit);

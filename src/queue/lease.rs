@@ -26,6 +26,8 @@ pub struct LeaseKey {
 }
 
 /// One job that is ours for now. Dropped unsettled, it leaves the heartbeat and is given back.
+///
+/// Dropped by a panic it is left to the reaper, which counts the crash: given back, the job would panic for ever.
 #[derive(Debug)]
 pub struct Lease {
     key: LeaseKey,
@@ -80,6 +82,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.held.remove(&self.key);
+        if std::thread::panicking() {
+            return;
+        }
         if let Some(returns) = self.returns.take() {
             // A consumer that is gone has given everything back, or the lease runs out by itself.
             let _ = returns.send(Command::Return(self.key.clone(), self.slot.take()));
@@ -131,5 +136,37 @@ impl Leases {
 
     fn table(&self) -> MutexGuard<'_, HashMap<LeaseKey, Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn lease(held: &Leases, slots: &Arc<Semaphore>) -> (Lease, mpsc::UnboundedReceiver<Command>) {
+        let (returns, returned) = mpsc::unbounded_channel();
+        let key = LeaseKey { kind: Kind::Upload, id: b"job".to_vec(), token: "token".into() };
+        let slot = Arc::clone(slots).try_acquire_owned().expect("a slot is free");
+        (Lease::begin(held, key, slot, returns), returned)
+    }
+
+    #[test]
+    fn a_lease_that_is_dropped_is_given_back_and_one_that_panics_is_left_to_the_reaper() {
+        let (held, slots) = (Leases::default(), Arc::new(Semaphore::new(2)));
+        let (dropped, mut given) = lease(&held, &slots);
+        let (panicked, mut left) = lease(&held, &slots);
+
+        drop(dropped);
+        let panic = std::thread::spawn(move || {
+            let _lease = panicked;
+            panic!("on purpose");
+        });
+        assert!(panic.join().is_err());
+
+        assert!(matches!(given.try_recv(), Ok(Command::Return(..))));
+        assert!(left.try_recv().is_err() && held.is_empty());
+        assert_eq!(slots.available_permits(), 2);
     }
 }

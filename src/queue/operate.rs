@@ -240,10 +240,6 @@ impl Operator {
         ids: &[Vec<u8>],
         code: ErrorCode,
     ) -> Result<Vec<Vec<u8>>, RedisError> {
-        #[derive(Deserialize)]
-        enum Settled {
-            Ok(Receipt),
-        }
         let prefix = self.keys.queue(kind).meta_prefix().into_bytes();
         let mut pipeline = Pipeline::with_capacity(ids.len());
         for id in ids {
@@ -251,8 +247,8 @@ impl Operator {
         }
         let results: Vec<Option<String>> = pipeline.query_async(&mut self.connection.clone()).await?;
         let died_of = |result: &str| {
-            let Ok(Settled::Ok(receipt)) = serde_json::from_str(result) else { return false };
-            receipt.error.is_some_and(|error| error.code == code)
+            let error = Receipt::from_result(result).ok().and_then(|receipt| receipt.error);
+            error.is_some_and(|error| error.code == code)
         };
         let pairs = ids.iter().zip(results);
         Ok(pairs

@@ -35,8 +35,17 @@ pub(super) struct Upkeep {
     metrics: Metrics,
 }
 
-/// One round of upkeep; the next can begin when it is dropped.
+/// What one call of the script says.
+#[derive(Debug)]
 pub(super) struct Round {
+    /// Of each queue whether it has ready jobs.
+    pub ready: Vec<(Kind, bool)>,
+    /// Whether a batch was full: there is more to do at once.
+    pub more: bool,
+}
+
+/// One call of the script; the next can begin when it is dropped.
+pub(super) struct Asking {
     keys: Keys,
     settings: Arc<[u64; 9]>,
     busy: Arc<AtomicBool>,
@@ -59,27 +68,27 @@ impl Upkeep {
         Self { keys, settings: Arc::new(settings), busy: Arc::default(), metrics }
     }
 
-    /// Whether the last round has not ended: Redis is slow, or there is much to do.
+    /// Whether the last call has not been answered: Redis is slow.
     pub fn is_busy(&self) -> bool {
         self.busy.load(Relaxed)
     }
 
-    pub fn begin(&self) -> Round {
+    pub fn begin(&self) -> Asking {
         self.busy.store(true, Relaxed);
         let (settings, busy) = (Arc::clone(&self.settings), Arc::clone(&self.busy));
-        Round { keys: self.keys.clone(), settings, busy, metrics: self.metrics.clone() }
+        Asking { keys: self.keys.clone(), settings, busy, metrics: self.metrics.clone() }
     }
 }
 
-impl Drop for Round {
+impl Drop for Asking {
     fn drop(&mut self) {
         self.busy.store(false, Relaxed);
     }
 }
 
-impl Round {
-    /// Says of each queue whether it has ready jobs.
-    pub async fn run(self, redis: &mut ConnectionManager) -> RedisResult<Vec<(Kind, bool)>> {
+impl Asking {
+    /// Calls the script once: ready jobs are not kept waiting until a whole backlog has been moved.
+    pub async fn run(self, redis: &mut ConnectionManager) -> RedisResult<Round> {
         let mut call = scripts::QUEUES_TICK.prepare_invoke();
         for kind in Kind::ALL {
             let queue = self.keys.queue(kind);
@@ -91,21 +100,19 @@ impl Round {
         for setting in self.settings.iter() {
             call.arg(setting);
         }
-        loop {
-            let answer: Vec<u64> = self.metrics.timed(Call::Tick, call.invoke_async(redis)).await?;
-            let rows: Vec<_> = Kind::ALL.into_iter().zip(answer[1..].chunks_exact(4)).collect();
-            for (kind, row) in &rows {
-                if row[3] > 0 {
-                    self.metrics.recovered(*kind, row[3]);
-                    info!(job.kind = %kind, jobs = row[3], "jobs recovered whose lease ran out");
-                }
-                if row[2] > 0 {
-                    debug!(job.kind = %kind, jobs = row[2], "jobs promoted that are due");
-                }
+        let answer: Vec<u64> = self.metrics.timed(Call::Tick, call.invoke_async(redis)).await?;
+        let mut round = Round { ready: Vec::with_capacity(Kind::ALL.len()), more: false };
+        for (kind, row) in Kind::ALL.into_iter().zip(answer[1..].chunks_exact(4)) {
+            if row[3] > 0 {
+                self.metrics.recovered(kind, row[3]);
+                info!(job.kind = %kind, jobs = row[3], "jobs recovered whose lease ran out");
             }
-            if rows.iter().all(|(_, row)| row[1] == 0) {
-                return Ok(rows.iter().map(|(kind, row)| (*kind, row[0] > 0)).collect());
+            if row[2] > 0 {
+                debug!(job.kind = %kind, jobs = row[2], "jobs promoted that are due");
             }
+            round.ready.push((kind, row[0] > 0));
+            round.more |= row[1] == 1;
         }
+        Ok(round)
     }
 }

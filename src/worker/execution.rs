@@ -76,7 +76,7 @@ impl Running {
         if let Err(died) = task.await
             && died.is_panic()
         {
-            error!(error = %died, "a delivery was not settled; its job was handed back");
+            error!(error = %died, "a delivery was not settled; its lease runs out");
         }
         Ok(())
     }

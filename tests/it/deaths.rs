@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use darkroom::config::steps::Step;
 use darkroom_jobs::{ErrorCode, Status};
+use redis::AsyncCommands as _;
 
 use crate::support::darkroom::{TestDarkroom, picture};
 
@@ -103,14 +104,17 @@ async fn a_job_whose_handler_always_panics_is_internal_and_dead_after_three_trie
 }
 
 #[tokio::test]
-async fn a_panic_outside_of_a_handler_gives_the_job_back_uncounted() {
-    let darkroom = TestDarkroom::start().await;
+async fn a_panic_outside_of_a_handler_is_counted_as_a_crash() {
+    let mut darkroom = TestDarkroom::start().await;
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
 
     let mut worker = darkroom.worker_panicking_at(Step::Claimed, &[]);
     let receipt = darkroom.final_receipt(&job).await;
+    let meta = format!("{{darkroom}}:upload:meta:{job}");
+    let crashes: u32 = darkroom.redis.hget(meta, "dr_crashes").await.expect("redis answers");
 
     assert_eq!((receipt.status, receipt.deliveries, receipt.attempts), (Status::Done, 2, 1));
+    assert_eq!(crashes, 1);
     assert!(worker.is_running());
 }
 

@@ -181,6 +181,44 @@ async fn after_an_outage_nobody_is_reaped_for_one_lease_and_then_no_crash_is_cou
 }
 
 #[tokio::test]
+async fn a_clock_that_went_back_stops_the_reaper_for_one_lease_and_no_dead_workers_job_for_as_long() {
+    let day = 86_400_000.0;
+    let says = Tick { lease_ms: 400, ..TICK };
+    for grace in ["", " grace"] {
+        let mut scripts = started().await;
+        scripts.leased("a").await;
+        let now = scripts.now_ms().await;
+        scripts.score(scripts.queue.leases(), "a", now + day).await;
+        let () = scripts.redis.set(scripts.queue.reaped(), format!("{:.0}{grace}", now + day)).await.unwrap();
+
+        let first = scripts.tick(says).await;
+        let end = scripts.zset(scripts.queue.leases()).await[0].1;
+        let later = scripts.now_ms().await;
+        scripts.score(scripts.queue.leases(), "a", 1.0).await;
+        let asked = tokio::time::Instant::now();
+        while scripts.tick(says).await.3 == 0 {
+            assert!(asked.elapsed() < std::time::Duration::from_secs(10), "nobody reaps any more");
+        }
+
+        assert_eq!(first.3, 0);
+        assert!((now + 3_600_000.0..=later + 3_600_000.0).contains(&end), "{end}");
+        assert_eq!(scripts.claim(&["t"]).await[0].crashes, 0, "{grace}");
+    }
+}
+
+#[tokio::test]
+async fn the_grace_of_a_process_with_longer_leases_is_kept() {
+    let mut scripts = started().await;
+    scripts.leased("a").await;
+    scripts.score(scripts.queue.leases(), "a", 1.0).await;
+    let grace = format!("{:.0} grace", scripts.now_ms().await + 1_800_000.0);
+    let () = scripts.redis.set(scripts.queue.reaped(), &grace).await.unwrap();
+
+    assert_eq!(scripts.tick(TICK).await.3, 0);
+    assert_eq!(scripts.redis.get::<_, String>(scripts.queue.reaped()).await.unwrap(), grace);
+}
+
+#[tokio::test]
 async fn leases_are_looked_at_no_more_often_than_the_setting_says() {
     let mut scripts = started().await;
     scripts.leased("a").await;

@@ -1,10 +1,10 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Instant};
 
 use darkroom_jobs::wire;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::*;
-use crate::queue::{clock::milliseconds, metrics::Call, scripts, settle};
+use crate::queue::{clock::milliseconds, metrics::Call, scripts, settle, upkeep::Round};
 
 /// Payloads up to this size are handed out whole.
 const PAYLOAD_LIMIT: usize = darkroom_jobs::MAX_PAYLOAD_BYTES;
@@ -41,6 +41,17 @@ impl Queue {
     pub fn new(slots: usize, deliveries: mpsc::UnboundedSender<Delivery>) -> Self {
         Self { slots: Arc::new(Semaphore::new(slots)), deliveries, ready: true, claiming: false }
     }
+
+    /// A wake-up from now on is about jobs that this claim may not have seen.
+    fn claim_begins(&mut self) {
+        (self.claiming, self.ready) = (true, false);
+    }
+
+    /// `more`: it took as many jobs as it could; `None`: it failed, and the next tick says whether there are ready jobs.
+    fn claim_ends(&mut self, more: Option<bool>) {
+        self.claiming = false;
+        self.ready = more.is_some_and(|more| more || self.ready);
+    }
 }
 
 /// What a call of Redis came to.
@@ -50,7 +61,7 @@ pub(super) enum Answer {
         slots: Vec<OwnedSemaphorePermit>,
         answer: RedisResult<Claimed>,
     },
-    Ticked(RedisResult<Vec<(Kind, bool)>>),
+    Ticked(RedisResult<Round>),
     /// A settlement or a hand-back has ended; its slot is free.
     Ended,
 }
@@ -99,11 +110,14 @@ impl Actor {
     fn take(&mut self, answer: Answer, stopping: bool) {
         match answer {
             Answer::Claimed { kind, slots, answer } => self.deliver(kind, slots, answer, stopping),
-            Answer::Ticked(Ok(queues)) => {
-                for (kind, ready) in queues {
+            Answer::Ticked(Ok(round)) => {
+                for (kind, ready) in round.ready {
                     if let Some(queue) = self.queues.get_mut(&kind) {
                         queue.ready |= ready;
                     }
+                }
+                if round.more && !stopping {
+                    self.tick();
                 }
             }
             Answer::Ticked(Err(error)) => warn!(error = %error, "upkeep of the queues failed"),
@@ -121,7 +135,7 @@ impl Actor {
             if !queue.ready || queue.claiming || free == 0 || self.breaker.pauses(kind) {
                 continue;
             }
-            queue.claiming = true;
+            queue.claim_begins();
             let slots = std::iter::repeat_with(|| Arc::clone(&queue.slots).try_acquire_owned());
             let slots: Vec<_> = slots.take(free).map_while(Result::ok).collect();
             let (mut redis, keys, lease) = (self.redis.clone(), self.keys.queue(kind), self.lease);
@@ -151,16 +165,11 @@ impl Actor {
         stopping: bool,
     ) {
         let queue = self.queues.get_mut(&kind).expect("only the actor's own queues are claimed from");
-        queue.claiming = false;
+        queue.claim_ends(answer.as_ref().ok().map(|claimed| claimed.taken >= slots.len()));
         let claimed = match answer {
             Ok(claimed) => claimed,
-            Err(error) => {
-                // The next tick that is answered says whether there are ready jobs.
-                queue.ready = false;
-                return warn!(error = %error, job.kind = %kind, "claim failed");
-            }
+            Err(error) => return warn!(error = %error, job.kind = %kind, "claim failed"),
         };
-        queue.ready = claimed.taken >= slots.len();
         let Some(commands) = self.commands.upgrade() else {
             return info!(jobs = claimed.jobs.len(), "claim answered too late; the reaper returns its jobs");
         };
@@ -250,5 +259,74 @@ impl Actor {
             }
             Answer::Ticked(answer)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        worker: config::Worker,
+        #[command(flatten)]
+        redis: config::Redis,
+    }
+
+    fn queue() -> Queue {
+        Queue::new(1, mpsc::unbounded_channel().0)
+    }
+
+    /// Of a Redis that nobody has to be: its connection is made when it is first used.
+    fn actor() -> Actor {
+        let Defaults { worker, redis } =
+            Defaults::parse_from(["darkroom", "--redis-url=redis://127.0.0.1:1"]);
+        let client = connection::client(&redis).expect("it is a url");
+        let (keys, metrics) = (redis.namespace, Metrics::default());
+        Actor {
+            queues: BTreeMap::from([(Kind::Upload, queue())]),
+            redis: connection::managed(&client).expect("nothing is connected yet"),
+            upkeep: Upkeep::new(keys.clone(), &worker, metrics.clone()),
+            keys,
+            lease: worker.lease,
+            leases: Leases::default(),
+            breaker: Breaker::new(1),
+            metrics,
+            commands: mpsc::unbounded_channel().0.downgrade(),
+            calls: JoinSet::new(),
+            repeated: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_wake_up_during_a_claim_is_not_forgotten_and_a_claim_that_fails_waits_for_the_tick() {
+        let ready = |wake: bool, more: Option<bool>| {
+            let mut queue = queue();
+            queue.claim_begins();
+            queue.ready |= wake;
+            queue.claim_ends(more);
+            queue.ready
+        };
+
+        assert!(ready(true, Some(false)) && ready(false, Some(true)));
+        assert!(!ready(false, Some(false)));
+        assert!(!ready(true, None) && !ready(false, None));
+    }
+
+    #[tokio::test]
+    async fn ready_jobs_are_told_before_the_rest_of_a_backlog_is_moved_at_once() {
+        for (more, stopping) in [(true, false), (false, false), (true, true)] {
+            let mut actor = actor();
+            actor.queues.values_mut().for_each(|queue| queue.ready = false);
+
+            let round = Round { ready: vec![(Kind::Upload, true)], more };
+            actor.take(Answer::Ticked(Ok(round)), stopping);
+
+            assert!(actor.queues[&Kind::Upload].ready);
+            assert_eq!(actor.upkeep.is_busy(), more && !stopping);
+        }
     }
 }

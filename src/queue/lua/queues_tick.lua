@@ -36,6 +36,8 @@ local time = redis.call('TIME')
 local now_s = tonumber(time[1]) + time[2] / 1000000
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local answer = { now }
+-- No lease is longer (DARKROOM_LEASE_MS).
+local FAR_MS = 3600000
 
 -- Marks a job that comes from a stranger as seen now; what its metadata put under our names says nothing.
 local function see(meta, id)
@@ -94,16 +96,24 @@ local function crashed(q, id, counts)
 end
 
 local function reap(q)
+    -- A clock that went back by a fail-over left ends of leases that would keep the dead alive for as long.
+    local far = now + math.max(lease_ms, FAR_MS)
+    local lasting = redis.call('ZRANGEBYSCORE', q.leases, string.format('(%.0f', far), '+inf', 'LIMIT', 0, batch)
+    for _, id in ipairs(lasting) do
+        redis.call('ZADD', q.leases, 'XX', far, id)
+    end
     local last = redis.call('GET', q.reaped) or ''
     local last_ms, grace = tonumber(string.match(last, '^%d+')), string.find(last, 'grace', 1, true)
     if not last_ms then
         redis.call('SET', q.reaped, now)
         return 0, false
     end
-    if now < last_ms + reap_ms then
+    -- Without grace the last reap is in the past; the grace itself lasts no longer than the longest lease.
+    local went_back = last_ms > (grace and far or now + reap_ms)
+    if now < last_ms + reap_ms and not went_back then
         return 0, false
     end
-    if now > last_ms + outage_ms then
+    if went_back or now > last_ms + outage_ms then
         redis.call('SET', q.reaped, string.format('%.0f grace', now + lease_ms - reap_ms))
         return 0, false
     end
@@ -115,7 +125,7 @@ local function reap(q)
     if #ids < batch then
         redis.call('SET', q.reaped, now)
     end
-    return #ids, #ids >= batch
+    return #ids, #ids >= batch or #lasting >= batch
 end
 
 local function forget(q, settled, ids)
