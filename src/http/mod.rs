@@ -8,6 +8,7 @@ mod body;
 mod extract;
 mod fields;
 mod health;
+mod items;
 mod jobs;
 mod metrics;
 mod objects;
