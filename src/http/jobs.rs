@@ -184,7 +184,7 @@ impl Wanted {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct WaitParams {
-    /// Answers when the receipt is final, or after this time: `30s`, `1500ms`, at most `60s`.
+    /// Answers when the receipt is final, or after this time: `30s`, `1500ms`, at most `60s`. At once when 256 others wait.
     wait: Option<String>,
 }
 
@@ -208,6 +208,7 @@ pub async fn receipt(
     if now.is_final || patience.is_zero() {
         return Ok(fresh(&now));
     }
+    let Ok(_place) = app.waits.try_acquire() else { return Ok(fresh(&now)) };
     tokio::select! {
         waited = app.producer.wait(&id, patience) => match waited {
             Ok(receipt) => Ok(fresh(&receipt)),
