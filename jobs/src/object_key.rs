@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::id::{ImageId, InvalidId, OwnerId, textual};
+use crate::{
+    Kind,
+    id::{ImageId, InvalidId, OwnerId, textual},
+};
 
 /// Name of an object, without the bucket and without `S3_PREFIX`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -101,6 +104,11 @@ impl fmt::Display for OwnerPrefix {
 pub struct StagedKey(String);
 
 impl StagedKey {
+    /// `staging/{kind}/{owner}/{image_id}`, where the deletion of the owner finds it.
+    pub fn of(kind: Kind, owner: &OwnerId, image_id: ImageId) -> Self {
+        Self(format!("staging/{kind}/{owner}/{image_id}"))
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -153,5 +161,19 @@ impl schemars::JsonSchema for ObjectKey {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         crate::schema::text("^(user_photos|products|staging)/")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_staged_key_of_the_longest_owner_is_one() {
+        let longest = (1..).map(|length| "x".repeat(length).parse::<OwnerId>()).map_while(Result::ok).last();
+
+        let key = StagedKey::of(Kind::Upload, &longest.unwrap(), ImageId::random());
+
+        assert_eq!(key.as_str().parse(), Ok(key.clone()));
     }
 }

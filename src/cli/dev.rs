@@ -42,7 +42,7 @@ pub struct Dev {
 impl Dev {
     /// Settings that are right by themselves, but not together.
     pub fn problems(&self) -> Vec<Problem> {
-        [self.worker.problems(), self.imaging.problems(), self.http.problems()].concat()
+        check::of_worker(None, &self.worker, &self.imaging, &self.http)
     }
 }
 

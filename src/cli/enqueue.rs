@@ -8,16 +8,16 @@ use std::{
 
 use clap::Args;
 use darkroom_jobs::{
-    Delete, EnqueueOptions, ImageId, Ingest, Kind, ObjectKey, OwnerId, Payload, Producer, Source, Status,
-    Target, Upload,
+    Delete, ImageId, Ingest, Kind, ObjectKey, OwnerId, Payload, Producer, Source, Status, Target, Upload,
 };
 
 use super::{WrongCall, connect, jobs};
 use crate::config;
-use taken::{Place, Refusal, Taken};
+use taken::{Place, Taken};
 
 mod files;
 mod lines;
+mod push;
 mod taken;
 
 /// How long `--wait` waits for one job: longer than all its retries take.
@@ -97,9 +97,8 @@ pub async fn run(args: Enqueue) -> anyhow::Result<ExitCode> {
         }
         Order::Lines(path) => lines::from_file(&producer, args.kind, &path, &mut taken).await?,
         Order::One { kind, payload, key } => {
-            let options = EnqueueOptions { idempotency_key: args.idempotency_key, ..Default::default() };
-            let answer = producer.enqueue_json(kind, &payload, options).await;
-            taken.note(&Place::Call, answer.map(|id| (id, key)).map_err(Refusal::from))?;
+            let answer = push::one(&producer, kind, &payload, args.idempotency_key).await;
+            taken.note(&Place::Call, answer.map(|id| (id, key)))?;
         }
         Order::Files { images, owner } => files::enqueue(&producer, images, &owner, &mut taken).await?,
     }

@@ -167,21 +167,27 @@ async fn remove(
     how: impl AsyncFn(&Operator, &JobId) -> Result<Removed, OperateError>,
 ) -> anyhow::Result<ExitCode> {
     let operator = connect::operator(&common.redis)?;
-    let mut code = ExitCode::SUCCESS;
     let mut removed = Vec::new();
-    for id in ids {
-        match how(&operator, id).await {
-            Ok(job) => {
-                print(&job.receipt, common.json)?;
-                removed.push(job);
-            }
-            Err(refusal) => {
-                code = refused(refusal, "waiting jobs can be cancelled, failed ones discarded")?;
+    let ended = async {
+        let mut code = ExitCode::SUCCESS;
+        for id in ids {
+            match how(&operator, id).await {
+                Ok(job) => {
+                    let receipt = job.receipt.clone();
+                    removed.push(job);
+                    print(&receipt, common.json)?;
+                }
+                Err(refusal) => {
+                    code = refused(refusal, "waiting jobs can be cancelled, failed ones discarded")?;
+                }
             }
         }
-    }
+        Ok(code)
+    };
+    let ended = ended.await;
+    // Whatever ended it: nobody else knows the originals of the jobs that are gone.
     originals::remove(&removed).await;
-    Ok(code)
+    ended
 }
 
 /// Says why a job was left as it is.

@@ -76,16 +76,16 @@ pub async fn run(args: Normalize) -> anyhow::Result<ExitCode> {
     if let Some(missing) = args.inputs.iter().find(is_missing) {
         bail!(WrongCall(format!("there is no file {}", missing.display())));
     }
+    let targets = targets(&args)?;
     let sandbox = Sandbox::new(&settings(&args));
     let preset = match args.preset {
         PresetArg::UserPhoto => PresetName::UserPhoto,
         PresetArg::Product => PresetName::Product,
     };
     let mut code = ExitCode::SUCCESS;
-    for input in &args.inputs {
+    for (input, target) in args.inputs.iter().zip(targets) {
         match normalize(&sandbox, input, preset).await? {
             Ok((photo, line)) => {
-                let target = if several { inside(&args.output, input) } else { args.output.clone() };
                 if is_pipe(&target) {
                     out::bytes(&photo.normalized.jpeg)?;
                     eprintln!("{line}");
@@ -115,6 +115,30 @@ fn settings(args: &Normalize) -> config::Imaging {
         preset.quality = args.quality.unwrap_or(preset.quality);
     }
     settings
+}
+
+/// What is written for each input.
+///
+/// # Errors
+///
+/// [`WrongCall`] when two would be one file, or an original would be overwritten.
+fn targets(args: &Normalize) -> anyhow::Result<Vec<PathBuf>> {
+    let several = args.inputs.len() > 1;
+    let target = |input: &PathBuf| if several { inside(&args.output, input) } else { args.output.clone() };
+    let targets: Vec<_> = args.inputs.iter().map(target).collect();
+    // What is not there yet, or is a pipe, overwrites nothing.
+    let place = |path: &PathBuf| path.canonicalize().ok();
+    let originals: Vec<_> = args.inputs.iter().filter_map(place).collect();
+    for (at, target) in targets.iter().enumerate() {
+        let shown = target.display();
+        if targets[..at].contains(target) {
+            bail!(WrongCall(format!("two of the files would both be written to {shown}")));
+        }
+        if place(target).is_some_and(|target| originals.contains(&target)) {
+            bail!(WrongCall(format!("the original {shown} would be overwritten")));
+        }
+    }
+    Ok(targets)
 }
 
 /// `photos/a.png` in the folder `out` is `out/a.jpg`.

@@ -36,8 +36,7 @@ pub struct Worker {
 impl Worker {
     /// Settings that are right by themselves, but not together.
     pub fn problems(&self) -> Vec<Problem> {
-        let (redis, s3, http) = (self.redis.problems(), self.s3.problems(), self.http.problems());
-        [redis, s3, self.worker.problems(), self.imaging.problems(), http].concat()
+        check::of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.http)
     }
 }
 

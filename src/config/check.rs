@@ -119,6 +119,17 @@ pub fn joined(alone: Vec<Problem>, together: Vec<Problem>) -> Vec<Problem> {
     [alone, together].concat()
 }
 
+/// What does not go together in the settings of a worker; `servers` are those that it does not start itself.
+pub fn of_worker(
+    servers: Option<(&Redis, &S3)>,
+    worker: &Worker,
+    imaging: &Imaging,
+    http: &Http,
+) -> Vec<Problem> {
+    let servers = servers.map(|(redis, s3)| [redis.problems(), s3.problems()].concat());
+    [servers.unwrap_or_default(), worker.problems(), imaging.problems(), http.problems()].concat()
+}
+
 /// Settings that are right by themselves, but not together.
 pub fn together(checks: impl IntoIterator<Item = Vec<Problem>>) -> Result<(), Problems> {
     let problems: Vec<_> = checks.into_iter().flatten().collect();
@@ -290,8 +301,7 @@ impl Imaging {
 impl Everything {
     /// Every setting that does not go with the others.
     pub fn problems(&self) -> Vec<Problem> {
-        let (redis, s3, http) = (self.redis.problems(), self.s3.problems(), self.http.problems());
-        [redis, s3, self.worker.problems(), self.imaging.problems(), http].concat()
+        of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.http)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keeps one picture: what `upload` and `ingest` share.
 //!
 //! 1. Stop when the picture was deleted meanwhile.
-//! 2. Fetch the original, within the size limit.
+//! 2. Fetch the original, within the size limit. When a job with the same one is done, and so it is gone, stop here.
 //! 3. Normalize it in the sandbox, within the memory budget.
 //! 4. Look again, and store it under the key made of its ids; doing it twice is harmless.
 //! 5. Look once more: a delete that came during the PUT wins.
@@ -22,8 +22,11 @@ use crate::{
     imaging::{Limits, PresetName, header::Header},
     queue::clock::milliseconds,
     sandbox::{self, Photo, Priority},
-    sources::Original,
-    storage::put::{CACHE_PRIVATE, CACHE_PUBLIC, ObjectAttributes, StoredObject},
+    sources::{self, Original},
+    storage::{
+        get::ObjectHead,
+        put::{CACHE_PRIVATE, CACHE_PUBLIC, ObjectAttributes, StoredObject},
+    },
 };
 
 /// Media type of everything that is stored.
@@ -45,7 +48,12 @@ pub async fn keep(
 ) -> Result<Object, JobError> {
     ctx.still_wanted(key).await?;
 
-    let original = fetch(ctx, source).await?;
+    let original = match fetch(ctx, source).await {
+        Err(missing @ JobError::Source(sources::error::Error::Missing(_))) => {
+            return kept_before(ctx, key, source, missing).await;
+        }
+        fetched => fetched?,
+    };
     ctx.reached(Step::Fetched).await;
     let photo = normalize(ctx, &original, preset).await?;
     ctx.reached(Step::Normalized).await;
@@ -73,6 +81,34 @@ async fn fetch(ctx: &Context, source: &Source) -> Result<Original, JobError> {
         });
     });
     Ok(original)
+}
+
+/// Whoever repeats an upload stages the same original under the same key, and the first job that is done removes it:
+/// the picture that is there is this job's too.
+async fn kept_before(
+    ctx: &Context,
+    key: &ObjectKey,
+    source: &Source,
+    missing: JobError,
+) -> Result<Object, JobError> {
+    let Source::Staged { sha256: Some(sha256), bytes, .. } = source else { return Err(missing) };
+    let there = ctx.storage.head(key).await?;
+    let is_ours = |object: &ObjectHead| {
+        object.source_sha256().is_some_and(|of_object| of_object.eq_ignore_ascii_case(sha256))
+    };
+    let Some(there) = there.filter(is_ours) else { return Err(missing) };
+    ctx.learn(|learnt| {
+        learnt.source = Some(SourceFacts {
+            source_type: source.type_name().into(),
+            size: *bytes,
+            sha256: Some(sha256.clone()),
+            ..SourceFacts::default()
+        });
+    });
+
+    ctx.still_wanted(key).await?;
+    info!(object.key = %key, size_bytes = there.size, "picture was stored by another job");
+    describe_there(ctx, key, there.size, there.etag).await
 }
 
 async fn normalize(ctx: &Context, original: &Original, preset: PresetName) -> Result<Photo, JobError> {
@@ -147,24 +183,44 @@ async fn describe(
     stored: StoredObject,
     photo: &Photo,
 ) -> Result<Object, JobError> {
-    let picture = &photo.normalized;
-    let (mut width, mut height, mut sha256) = (picture.width, picture.height, photo.sha256.clone());
     if !stored.same_bytes {
-        let there = ctx.storage.download(key, MAX_SOURCE_BYTES, stored.etag.as_deref()).await?;
-        let header = Header::read(&there.bytes, &Limits::default()).map_err(sandbox::Error::from)?;
-        (width, height) = (header.width, header.height);
-        sha256 = there.sha256;
+        return describe_there(ctx, key, stored.size, stored.etag).await;
     }
-    Ok(Object {
+    let picture = &photo.normalized;
+    let sides = (picture.width, picture.height);
+    Ok(object(ctx, key, stored.size, stored.etag, sides, photo.sha256.clone()))
+}
+
+/// Describes an object by its content.
+async fn describe_there(
+    ctx: &Context,
+    key: &ObjectKey,
+    size: u64,
+    etag: Option<String>,
+) -> Result<Object, JobError> {
+    let there = ctx.storage.download(key, MAX_SOURCE_BYTES, etag.as_deref()).await?;
+    let header = Header::read(&there.bytes, &Limits::default()).map_err(sandbox::Error::from)?;
+    Ok(object(ctx, key, size, etag, (header.width, header.height), there.sha256))
+}
+
+fn object(
+    ctx: &Context,
+    key: &ObjectKey,
+    size: u64,
+    etag: Option<String>,
+    (width, height): (u32, u32),
+    sha256: String,
+) -> Object {
+    Object {
         key: key.clone(),
         bucket: ctx.storage.bucket().into(),
         url: (ctx.kind == Kind::Ingest).then(|| ctx.storage.public_url(key)).flatten(),
         content_type: JPEG.into(),
-        size: stored.size,
+        size,
         width,
         height,
-        etag: stored.etag,
+        etag,
         sha256,
         encoding: Encoding::Reencoded,
-    })
+    }
 }

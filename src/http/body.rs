@@ -19,7 +19,7 @@ use axum::{
 use bytes::BytesMut;
 use darkroom_jobs::{ErrorCode, MAX_SOURCE_BYTES};
 use futures_util::{Stream, StreamExt as _, stream};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::error::Category;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -148,20 +148,35 @@ pub async fn json<T: DeserializeOwned>(
     request: Request,
     memory: &Memory,
 ) -> Result<(T, Reservation), Problem> {
+    let (bytes, reservation) = json_text(request, memory).await?;
+    Ok((parsed(&bytes)?, reservation))
+}
+
+/// Reads a body that claims to be JSON. Its memory counts until the reservation is dropped.
+///
+/// # Errors
+///
+/// 413, 415, 408 and 503 as of [`original`].
+pub async fn json_text(request: Request, memory: &Memory) -> Result<(Bytes, Reservation), Problem> {
     let kind = content_type(request.headers())?.map(essence).unwrap_or_default();
     if kind != "application/json" && !(kind.starts_with("application/") && kind.ends_with("+json")) {
         return Err(unsupported("the body is application/json".into()));
     }
-    let (bytes, reservation) = whole(request, memory, JSON).await?;
-    let value = serde_json::from_slice(&bytes).map_err(|error| {
+    whole(request, memory, JSON).await
+}
+
+/// # Errors
+///
+/// 400 when it is no JSON, 422 when it is not of the type.
+pub fn parsed<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(json).map_err(|error| {
         let detail = error.to_string();
         let field = named(&detail).unwrap_or_else(|| "body".into());
         match error.classify() {
             Category::Data => Problem::invalid(&field, detail),
             _ => malformed(detail),
         }
-    })?;
-    Ok((value, reservation))
+    })
 }
 
 /// The field that serde names: "missing field `bytes`".

@@ -9,17 +9,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use darkroom_jobs::{
-    Delete, EnqueueError, EnqueueOptions, Ingest, Job, JobId, Kind, ObjectKey, Payload, Receipt, Status,
-    Upload, WaitError,
+    DecodeError, Delete, EnqueueOptions, ErrorCode, Ingest, Job, JobId, Kind, MAX_PAYLOAD_BYTES, ObjectKey,
+    Payload, Receipt, Status, Upload, WaitError,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
 use super::{
     body,
     extract::{Params, Segment, idempotency_key, wait},
     fields::wrong_field,
+    items::Items,
     openapi::Refusals,
     problem::Problem,
     state::{App, within},
@@ -27,8 +28,6 @@ use super::{
 
 /// Longest `Idempotency-Key`; what is appended for an item of an array fits into the queue's own 255.
 pub const MAX_KEY: usize = 240;
-/// Most jobs of one request.
-const MOST_JOBS: usize = 1_000;
 /// Most receipts of one answer.
 const MOST_RECEIPTS: u16 = 500;
 
@@ -95,18 +94,18 @@ pub async fn delete(State(app): State<App>, request: Request) -> Result<Response
 
 async fn enqueue(app: &App, kind: Kind, request: Request) -> Result<Response, Problem> {
     let key = idempotency_key(request.headers(), MAX_KEY)?;
-    let (body, _reservation) = body::json::<Value>(request, &app.memory).await?;
-    match body {
-        Value::Array(items) => many(app, kind, items, key).await,
-        single => one(app, kind, single, key).await,
+    let (body, _reservation) = body::json_text(request, &app.memory).await?;
+    match Items::of(&body)? {
+        Items::One(item) => one(app, kind, item, key).await,
+        Items::Many(items) => many(app, kind, &items, key).await,
     }
 }
 
-async fn one(app: &App, kind: Kind, payload: Value, key: Option<String>) -> Result<Response, Problem> {
-    let object = decode(kind, &payload)?;
+async fn one(app: &App, kind: Kind, item: &RawValue, key: Option<String>) -> Result<Response, Problem> {
+    let Wanted { payload, object } = Wanted::read(kind, item)?;
     app.admit(kind, 1).await?;
     let options = EnqueueOptions { idempotency_key: key, ..EnqueueOptions::default() };
-    let id = within(app.producer.enqueue_json(kind, &payload.to_string(), options)).await?;
+    let id = within(app.producer.enqueue_json(kind, &payload, options)).await?;
     let taken = Taken::new(&id, object.as_ref());
     let location = [(header::LOCATION, taken.status_url.clone())];
     Ok((StatusCode::ACCEPTED, location, Json(taken)).into_response())
@@ -120,62 +119,72 @@ enum Answer {
     Refused(Problem),
 }
 
-async fn many(app: &App, kind: Kind, items: Vec<Value>, key: Option<String>) -> Result<Response, Problem> {
-    if items.is_empty() || items.len() > MOST_JOBS {
-        let detail = format!("an array has 1 to {MOST_JOBS} jobs, this has {}", items.len());
-        return Err(Problem::invalid("body", detail));
-    }
+async fn many(app: &App, kind: Kind, items: &[&RawValue], key: Option<String>) -> Result<Response, Problem> {
     app.admit(kind, items.len() as u64).await?;
-    let decoded: Vec<_> = items.iter().map(|item| decode(kind, item)).collect();
-    let right = items.iter().zip(&decoded).enumerate().filter(|(_, (_, decoded))| decoded.is_ok());
-    let jobs: Vec<_> = right
-        .map(|(n, (item, _))| {
+    let (mut objects, mut jobs) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+    for (n, item) in items.iter().enumerate() {
+        objects.push(Wanted::read(kind, item).map(|Wanted { payload, object }| {
             let idempotency_key = key.as_ref().map(|key| format!("{key}/{n}"));
-            (item.to_string(), EnqueueOptions { idempotency_key, ..EnqueueOptions::default() })
-        })
-        .collect();
+            jobs.push((payload, EnqueueOptions { idempotency_key, ..EnqueueOptions::default() }));
+            object
+        }));
+    }
     let mut pushed = within(app.producer.enqueue_json_many(kind, jobs)).await?.into_iter();
 
-    let answers = decoded.into_iter().map(|decoded| {
-        let object = match decoded {
+    let answers = objects.into_iter().map(|object| {
+        let object = match object {
             Ok(object) => object,
             Err(problem) => return Answer::Refused(problem),
         };
         match pushed.next().expect("one answer for each job that was pushed") {
             Ok(id) => Answer::Taken(Taken::new(&id, object.as_ref())),
-            Err(error) => Answer::Refused(refusal(error)),
+            Err(error) => Answer::Refused(error.into()),
         }
     });
     Ok((StatusCode::ACCEPTED, Json(answers.collect::<Vec<_>>())).into_response())
 }
 
-fn refusal(error: EnqueueError) -> Problem {
-    error.into()
+/// A job that can be enqueued.
+struct Wanted {
+    /// The same text for the same job, however its sender writes JSON: an idempotency key compares it.
+    payload: String,
+    /// What the job will make.
+    object: Option<ObjectKey>,
 }
 
-/// The object that the job will make; it is decoded as a worker would.
-fn decode(kind: Kind, payload: &Value) -> Result<Option<ObjectKey>, Problem> {
-    fn object_of<J: Job>(json: &str) -> Result<Option<ObjectKey>, darkroom_jobs::DecodeError> {
-        Payload::<J>::decode(json.as_bytes()).map(|payload| payload.job.object_key())
+impl Wanted {
+    /// Decodes an item as a worker would.
+    fn read(kind: Kind, item: &RawValue) -> Result<Self, Problem> {
+        fn object_of<J: Job>(json: &str) -> Result<Option<ObjectKey>, DecodeError> {
+            Payload::<J>::decode(json.as_bytes()).map(|payload| payload.job.object_key())
+        }
+        // In memory it would be a hundred times as long.
+        if item.get().len() > MAX_PAYLOAD_BYTES {
+            let detail = format!("a job has at most {MAX_PAYLOAD_BYTES} bytes");
+            let (status, code) = (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::JobMalformed);
+            return Err(Problem::job(status, code, detail).of("body"));
+        }
+        let value: Value = body::parsed(item.get().as_bytes())?;
+        let payload = value.to_string();
+        let object = match kind {
+            Kind::Upload => object_of::<Upload>(&payload),
+            Kind::Ingest => object_of::<Ingest>(&payload),
+            Kind::Delete => object_of::<Delete>(&payload),
+            Kind::BucketHealth => Ok(None),
+        };
+        let refused = |error: DecodeError| {
+            let field = wrong_field(&value, &error.message);
+            Problem::from(error).of(field)
+        };
+        object.map(|object| Self { payload, object }).map_err(refused)
     }
-    let json = payload.to_string();
-    let object = match kind {
-        Kind::Upload => object_of::<Upload>(&json),
-        Kind::Ingest => object_of::<Ingest>(&json),
-        Kind::Delete => object_of::<Delete>(&json),
-        Kind::BucketHealth => Ok(None),
-    };
-    object.map_err(|error| {
-        let field = wrong_field(payload, &error.message);
-        Problem::from(error).of(field)
-    })
 }
 
 /// How long to wait.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct WaitParams {
-    /// Answers when the receipt is final, or after this time: `30s`, `1500ms`, at most `60s`.
+    /// Answers when the receipt is final, or after this time: `30s`, `1500ms`, at most `60s`. At once when 256 others wait.
     wait: Option<String>,
 }
 
@@ -199,6 +208,7 @@ pub async fn receipt(
     if now.is_final || patience.is_zero() {
         return Ok(fresh(&now));
     }
+    let Ok(_place) = app.waits.try_acquire() else { return Ok(fresh(&now)) };
     tokio::select! {
         waited = app.producer.wait(&id, patience) => match waited {
             Ok(receipt) => Ok(fresh(&receipt)),

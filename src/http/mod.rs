@@ -8,6 +8,7 @@ mod body;
 mod extract;
 mod fields;
 mod health;
+mod items;
 mod jobs;
 mod metrics;
 mod objects;
@@ -26,7 +27,7 @@ use prometheus_client::registry::Registry;
 use redis::RedisError;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinHandle,
     time::timeout,
 };
@@ -111,7 +112,8 @@ impl Server {
 
     /// Begins to answer.
     pub fn start(self) -> Running {
-        let serving = tokio::spawn(serve::serve(self.listener, self.router, self.end.subscribe()));
+        let serving = serve::serve(self.listener, self.router, serve::CONNECTIONS, self.end.subscribe());
+        let serving = tokio::spawn(serving);
         Running { end: self.end, serving }
     }
 }
@@ -161,6 +163,7 @@ fn shared(
         storage: parts.storage,
         vitals: parts.vitals,
         memory: body::Memory::new(settings.upload_memory),
+        waits: Semaphore::new(serve::CONNECTIONS / 2),
         max_waiting: settings.max_waiting,
         metrics: metrics::Metrics::new(parts.registry, settings.upload_memory),
         contract: openapi::document(&routes().into_openapi()),

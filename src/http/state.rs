@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use darkroom_jobs::{Kind, Producer};
 use redis::aio::ConnectionManager;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 use super::{auth::Tokens, body::Memory, health::Prober, metrics::Metrics, problem::Problem};
 use crate::{
@@ -31,6 +34,8 @@ pub struct Shared {
     pub prober: Prober,
     pub vitals: Vitals,
     pub memory: Memory,
+    /// Places for long polls: the other connections are there for everybody else.
+    pub waits: Semaphore,
     pub max_waiting: Option<u64>,
     pub metrics: Metrics,
     /// The contract, as JSON.

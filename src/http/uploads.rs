@@ -171,11 +171,6 @@ fn derived(owner: &Owner, key: &str) -> ImageId {
     ImageId::of_digest(digest[..16].try_into().expect("a SHA-256 is longer"))
 }
 
-fn staged_key(owner: &Owner, image_id: ImageId) -> StagedKey {
-    let key = format!("staging/{}/{}/{image_id}", owner.kind(), owner.id());
-    key.parse().expect("a kind, an owner's id and a UUID fit into a staged key")
-}
-
 /// Puts the original where the job will look. One of another content that is there stays: it is another job's, and
 /// where the idempotency key chose the place, that job has the same key.
 async fn stage(
@@ -185,7 +180,7 @@ async fn stage(
     original: Original,
     repeats: bool,
 ) -> Result<Staged, Problem> {
-    let key = staged_key(owner, image_id);
+    let key = StagedKey::of(owner.kind(), owner.id(), image_id);
     let sha256 = digest::sha256(&original.bytes);
     let attributes = ObjectAttributes {
         content_type: original.content_type.clone(),
@@ -287,7 +282,7 @@ pub async fn presign(State(app): State<App>, request: Request) -> Result<Json<Pr
     check_size(wanted.bytes)?;
     check_type(&wanted.content_type)?;
 
-    let key = staged_key(&owner, image_id);
+    let key = StagedKey::of(owner.kind(), owner.id(), image_id);
     let signing = app.storage.presign_put(&key, wanted.bytes, &wanted.content_type, PUT_VALID);
     let signed = timeout(SIGNING_TIME, signing).await;
     let signed = signed

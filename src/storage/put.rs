@@ -69,6 +69,11 @@ impl ObjectHead {
         self.metadata.get(ENQUEUED_MS)?.parse().ok()
     }
 
+    /// SHA-256 of the original that the object was made of, in hex.
+    pub fn source_sha256(&self) -> Option<&str> {
+        self.metadata.get(SOURCE_SHA256).map(String::as_str)
+    }
+
     fn is_of(&self, attributes: &ObjectAttributes) -> bool {
         let same = |name: &str, ours: Option<&str>| {
             ours.is_some() && self.metadata.get(name).map(String::as_str) == ours

@@ -33,6 +33,29 @@ async fn normalize(inputs: &[PathBuf], output: &Path, more: &[&str]) -> Ended {
 }
 
 #[tokio::test]
+async fn nothing_is_written_when_two_files_would_be_one_or_an_original_would_be_overwritten() {
+    let (folder, output) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    let (jpeg, png) = (folder.path().join("a.jpg"), folder.path().join("a.png"));
+    let other = folder.path().join("b.png");
+    for (path, name) in [(&jpeg, "plain.jpg"), (&png, "plain.png"), (&other, "plain.png")] {
+        fs::write(path, picture(name)).expect("it can be written");
+    }
+
+    for (inputs, target) in [
+        (vec![other.clone(), jpeg.clone(), png.clone()], output.path()),
+        (vec![other.clone(), jpeg.clone()], folder.path()),
+        (vec![jpeg.clone()], jpeg.as_path()),
+    ] {
+        let ended = normalize(&inputs, target, &[]).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{inputs:?}: {}", ended.stderr);
+    }
+
+    assert_eq!(fs::read_dir(output.path()).expect("it is there").count(), 0);
+    assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 3);
+    assert_eq!(fs::read(&jpeg).expect("it is there"), picture("plain.jpg"));
+}
+
+#[tokio::test]
 async fn a_file_is_normalized_without_any_setting_and_described_on_stdout() {
     let folder = folder_with(&["gps.jpg"]);
     let output = folder.path().join("out.jpg");

@@ -183,6 +183,72 @@ async fn nothing_is_staged_while_redis_is_away_and_no_more_is_tried_when_the_buc
     assert_eq!(darkroom.objects().await, Vec::<String>::new());
 }
 
+/// Enqueues one job from options.
+const ONE: [&str; 5] = ["upload", "--user-id", "1", "--url", "https://shop.example/a.jpg"];
+
+/// Lets nobody write for so long, as a primary that is being changed does; who connects meanwhile is answered.
+async fn stop_writes(darkroom: &TestDarkroom, ms: u32) {
+    let mut pause = redis::cmd("CLIENT");
+    pause.arg("PAUSE").arg(ms).arg("WRITE");
+    let () = pause.query_async(&mut darkroom.redis.clone()).await.expect("redis answers");
+}
+
+#[tokio::test]
+async fn a_job_whose_outcome_is_unknown_is_pushed_again_and_is_there_once() {
+    let darkroom = TestDarkroom::start().await;
+    let folder = TempDir::new().expect("a folder can be made");
+    let file = folder.path().join("jobs.jsonl");
+    fs::write(&file, line("2")).expect("it can be written");
+    stop_writes(&darkroom, 8_000).await;
+
+    let from_file = ["upload", "--from-jsonl", text(&file)];
+    let (options, lines) = tokio::join!(enqueue(&darkroom, &ONE), enqueue(&darkroom, &from_file));
+
+    assert_eq!((options.code, lines.code), (Some(0), Some(0)), "{} {}", options.stderr, lines.stderr);
+    let jobs = darkroom.inspector().list(Kind::Upload, None, 10).await.expect("redis answers");
+    let mut ids: Vec<_> = jobs.iter().map(|receipt| receipt.job_id.to_string()).collect();
+    let mut told = vec![options.stdout.trim().to_owned(), lines.stdout.trim().to_owned()];
+    ids.sort();
+    told.sort();
+    assert_eq!(ids, told);
+}
+
+#[tokio::test]
+async fn it_is_told_which_job_may_be_in_the_queue_when_redis_does_not_answer() {
+    let darkroom = TestDarkroom::start().await;
+    let folder = TempDir::new().expect("a folder can be made");
+    let file = folder.path().join("jobs.jsonl");
+    fs::write(&file, format!("{}\n{}", line("2"), line("3"))).expect("it can be written");
+    stop_writes(&darkroom, 60_000).await;
+
+    let from_file = ["upload", "--from-jsonl", text(&file)];
+    let (options, lines) = tokio::join!(enqueue(&darkroom, &ONE), enqueue(&darkroom, &from_file));
+    let mut go_on = redis::cmd("CLIENT");
+    let () = go_on.arg("UNPAUSE").query_async(&mut darkroom.redis.clone()).await.expect("redis answers");
+
+    let named = |ended: &Ended| ended.stderr.matches(" may be in the queue").count();
+    assert_eq!((options.code, named(&options)), (Some(1), 1), "{}", options.stderr);
+    assert_eq!((lines.code, named(&lines)), (Some(1), 2), "{}", lines.stderr);
+}
+
+#[tokio::test]
+async fn a_file_that_is_staged_for_another_job_is_not_overwritten() {
+    let darkroom = TestDarkroom::start().await;
+    let folder = folder();
+    let (jpeg, png) = (folder.path().join("plain.jpg"), folder.path().join("plain.png"));
+    let keep = async |file: &Path| {
+        enqueue(&darkroom, &["upload", "--user-id", "42", "--image-id", IMAGE, "--file", text(file)]).await
+    };
+
+    let (first, same, other) = (keep(&jpeg).await, keep(&jpeg).await, keep(&png).await);
+
+    assert_eq!((first.code, same.code, other.code), (Some(0), Some(0), Some(1)), "{}", same.stderr);
+    assert!(other.stderr.contains("key_conflict"), "{}", other.stderr);
+    let key = format!("staging/upload/42/{IMAGE}").parse().expect("a key");
+    let there = darkroom.storage.download(&key, 1 << 20, None).await.expect("it is staged");
+    assert_eq!(there.bytes, picture("plain.jpg"));
+}
+
 #[tokio::test]
 async fn each_kind_is_enqueued_from_its_options() {
     let darkroom = TestDarkroom::start().await;

@@ -90,6 +90,22 @@ async fn a_cancelled_job_is_settled_and_its_staged_original_goes() {
 }
 
 #[tokio::test]
+async fn originals_of_jobs_that_are_gone_go_also_when_redis_fails_at_the_next_job() {
+    let mut darkroom = TestDarkroom::start().await;
+    darkroom.forge();
+    let (first, _) = darkroom.upload(picture("plain.jpg")).await;
+    let (second, _) = darkroom.upload(picture("plain.jpg")).await;
+    let meta = format!("{{darkroom}}:upload:meta:{second}");
+    let () =
+        redis::pipe().del(&meta).set(&meta, "no hash").query_async(&mut darkroom.redis).await.expect("OK");
+
+    let ended = darkroom.command(&["jobs", "cancel", first.as_str(), second.as_str()]).ended().await;
+
+    assert_eq!((ended.code, ended.stdout.lines().count()), (Some(1), 1), "{}", ended.stderr);
+    assert_eq!(darkroom.objects().await.len(), 1, "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn a_job_is_cancelled_without_settings_of_s3_and_what_stays_is_told() {
     let darkroom = TestDarkroom::start().await;
     let (staged, _) = darkroom.upload(picture("plain.jpg")).await;

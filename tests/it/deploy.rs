@@ -100,6 +100,32 @@ fn the_image_sees_every_member_of_the_workspace() {
 }
 
 #[test]
+fn pictures_originals_and_uploads_fit_into_the_memory_that_workers_are_given() {
+    let defaults = defaults();
+    let default = |name: &str| Some(defaults[name].clone()).filter(|value| !value.is_empty());
+
+    for (limited, limit, settings) in [
+        ("docker-compose.yml", "mem_limit: 2g", "docker-compose.yml"),
+        ("deploy/systemd/darkroom.service", "MemoryMax=2G", "deploy/systemd/darkroom.env"),
+        ("deploy/k8s/deployment.yaml", "limits: { cpu: \"2\", memory: 2Gi }", "deploy/k8s/configmap.yaml"),
+    ] {
+        assert!(text(limited).lines().any(|line| line.trim() == limit), "{limited} does not say {limit}");
+        let value = |name: &str| set_in(&text(settings), name).or_else(|| default(name)).expect("it is set");
+        let number = |name: &str, unit: &str| {
+            value(name).strip_suffix(unit).unwrap().parse::<u64>().unwrap_or_else(|_| panic!("{name}"))
+        };
+
+        let slots = number("DARKROOM_CONCURRENCY_UPLOAD", "") + number("DARKROOM_CONCURRENCY_INGEST", "");
+        let originals_mib = slots * (darkroom_jobs::MAX_SOURCE_BYTES >> 20);
+        let pictures_mib = 2048 * number("DARKROOM_IMAGE_MEMORY", "%") / 100;
+        let rest_mib =
+            2048_u64.checked_sub(originals_mib + pictures_mib + number("DARKROOM_UPLOAD_MEMORY", "MiB"));
+
+        assert!(rest_mib >= Some(200), "{settings}: {rest_mib:?} MiB are left for the worker itself");
+    }
+}
+
+#[test]
 fn the_readme_can_be_read_and_leads_to_files_that_are_there() {
     let readme = text("README.md");
 
@@ -166,6 +192,13 @@ fn all_text(folder: &str) -> String {
         }
     }
     all
+}
+
+/// The value in a line like `NAME=value` or `NAME: "value"`.
+fn set_in(settings: &str, name: &str) -> Option<String> {
+    let mut values =
+        settings.lines().filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix(['=', ':']));
+    values.next().map(|value| value.trim().trim_matches('"').to_owned())
 }
 
 fn words(text: &str) -> BTreeSet<String> {

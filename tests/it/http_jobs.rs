@@ -85,6 +85,27 @@ async fn arrays_that_are_empty_or_too_long_are_refused_and_a_thousand_are_taken(
 }
 
 #[tokio::test]
+async fn two_million_items_are_refused_at_once_and_cost_no_more_than_their_text() {
+    let darkroom = TestDarkroom::start().await;
+    let service = Service::start(&darkroom, &[]).await;
+    let post =
+        |body: String| service.post("/api/jobs/upload").header("content-type", "application/json").body(body);
+    let before = service.worker.peak_kib();
+
+    let began = Instant::now();
+    let items = format!("[{}]", vec!["{\"\":0}"; 2_000_000].join(","));
+    let (status, results) = answer(post(format!("[{items}]"))).await;
+    let refused = problem(post(items)).await;
+    let took = began.elapsed();
+
+    assert_eq!(refused, (422, "request_invalid".into(), "body".into()));
+    assert_eq!((status, &results[0]["code"]), (202, &json!("job_malformed")), "{results}");
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    let grown = service.worker.peak_kib() - before;
+    assert!(grown < 100 << 10, "memory grew by {grown} KiB");
+}
+
+#[tokio::test]
 async fn what_is_no_job_is_refused_with_the_field_named() {
     let darkroom = TestDarkroom::start().await;
     let service = Service::start(&darkroom, &[]).await;
@@ -134,10 +155,13 @@ async fn what_is_no_job_is_refused_with_the_field_named() {
     }
     let post = || service.post("/api/jobs/upload");
     assert_eq!(problem(post().body("{}")).await.0, 415);
-    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    assert_eq!(problem(post().header("content-type", "application/json").body(deep)).await.0, 400);
+    let text = |body: String| post().header("content-type", "application/json").body(body);
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(problem(text(deep.clone())).await.0, 400);
+    let (taken, results) = answer(text(format!("[{deep}]"))).await;
+    assert_eq!((taken, &results[0]["status"]), (202, &json!(400)), "{results}");
     let huge = format!("\"{}\"", "x".repeat(17 << 20));
-    let refused = problem(post().header("content-type", "application/json").body(huge)).await;
+    let refused = problem(text(huge)).await;
     assert_eq!(refused, (413, "request_too_large".into(), "body".into()));
     let large = problem(post().json(&json!({ "user_id": "x".repeat(3 << 20) }))).await;
     assert_eq!((large.0, large.1.as_str()), (422, "job_malformed"));

@@ -8,7 +8,10 @@ use std::{
 use darkroom_jobs::{ImageId, Status};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::support::{
     darkroom::{TestDarkroom, picture},
@@ -219,6 +222,25 @@ async fn a_thousand_idle_connections_stop_neither_the_worker_nor_the_service() {
 
     assert!(idle.len() > 500, "{} connections", idle.len());
     assert_eq!(receipt.status, Status::Done);
+}
+
+#[tokio::test]
+async fn long_polls_on_every_connection_leave_room_for_others() {
+    let darkroom = TestDarkroom::start().await;
+    let service = Service::start(&darkroom, &[("DARKROOM_QUEUES", "delete")]).await;
+    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+    let poll = format!("GET /api/jobs/{job}?wait=60s HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let mut polls = Vec::new();
+    for _ in 0..512 {
+        let mut connection = TcpStream::connect(service.addr).await.expect("it listens");
+        connection.write_all(poll.as_bytes()).await.expect("it reads");
+        polls.push(connection);
+    }
+
+    let live = tokio::time::timeout(Duration::from_secs(3), client().get(service.url("/livez")).send()).await;
+
+    let live = live.expect("it answers in time").expect("it answers");
+    assert_eq!(live.status().as_u16(), 200);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
-use darkroom_jobs::{ImageId, Receipt, Status};
+use darkroom_jobs::{ErrorCode, ImageId, Receipt, Status};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use reqwest::multipart::{Form, Part};
@@ -205,6 +205,34 @@ async fn an_idempotency_key_whose_job_waits_keeps_its_original() {
     assert_eq!(first, second);
     assert_eq!(other, (409, "idempotency_conflict".into(), String::new()));
     assert_eq!(receipt.status, Status::Done);
+}
+
+#[tokio::test]
+async fn the_same_upload_sent_twice_without_a_key_is_two_jobs_that_both_succeed() {
+    let darkroom = TestDarkroom::start().await;
+    let service = Service::start(&darkroom, &[("DARKROOM_QUEUES", "delete")]).await;
+    let image = ImageId::random();
+    let post = |image: ImageId| {
+        service.post(&format!("/api/uploads?user_id=u&image_id={image}")).body(picture("plain.jpg"))
+    };
+
+    let (first, second) = (answer(post(image)).await, answer(post(image)).await);
+    let (_, lost) = answer(post(ImageId::random())).await;
+    let staged = darkroom.objects().await.into_iter().filter(|key| key.starts_with("staging/"));
+    let staged = staged.filter(|key| !key.ends_with(&image.to_string())).collect::<Vec<_>>();
+    for key in staged {
+        darkroom.storage.delete(&key.parse().expect("a key")).await.expect("the bucket answers");
+    }
+    let _worker = darkroom.worker(&[("DARKROOM_CONCURRENCY_UPLOAD", "1")]);
+    let (one, two) = (receipt(&service, &first.1).await, receipt(&service, &second.1).await);
+    let missing = receipt(&service, &lost).await;
+
+    assert_ne!(first.1["job_id"], second.1["job_id"]);
+    assert_eq!((one.status, two.status), (Status::Done, Status::Done));
+    assert!(one.object.is_some() && one.object == two.object, "{:?} {:?}", one.object, two.object);
+    let sha256 = |receipt: Receipt| receipt.source.and_then(|source| source.sha256);
+    assert_eq!(sha256(one), sha256(two));
+    assert_eq!(missing.error.map(|error| error.code), Some(ErrorCode::SourceMissing));
 }
 
 #[tokio::test]

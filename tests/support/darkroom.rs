@@ -241,6 +241,14 @@ impl Worker {
         self.process.try_wait().expect("it can be asked").is_none()
     }
 
+    /// The most memory that the worker ever had, KiB.
+    pub fn peak_kib(&self) -> u64 {
+        let id = self.process.id().expect("the worker runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the worker runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has memory");
+        peak.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log is there")
     }

@@ -7,15 +7,12 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use darkroom_jobs::{
-    EnqueueError, EnqueueOptions, ErrorCode, ImageId, JobId, MAX_SOURCE_BYTES, ObjectKey, Producer, Source,
-    StagedKey,
-};
+use darkroom_jobs::{ErrorCode, ImageId, JobId, MAX_SOURCE_BYTES, ObjectKey, Producer, Source, StagedKey};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 
 use super::{
-    Owner,
+    Owner, push,
     taken::{Place, Refusal, Taken},
 };
 use crate::{
@@ -26,9 +23,6 @@ use crate::{
 
 /// Files that are read and staged at once: so many originals are in memory.
 const AT_ONCE: usize = 4;
-
-/// How often a job is pushed whose outcome is unknown: with its own id that is harmless.
-const PUSHES: usize = 3;
 
 /// One original, and what its picture will be called.
 #[derive(Clone, Debug)]
@@ -148,28 +142,23 @@ async fn keep(
     image: &Image,
 ) -> Result<(JobId, ObjectKey), Refusal> {
     let content = read(&image.file).await?;
-    let source = stage(storage, owner, image, content).await?;
+    let Staged { source, fresh } = stage(storage, owner, image, content).await?;
     let internal =
         |error: serde_json::Error| Refusal { code: ErrorCode::Internal, message: error.to_string() };
     let (payload, key) = owner.job(image.image_id, source.clone()).map_err(internal)?;
-    let id = JobId::generate();
-    match push(producer, owner, &payload, &id).await {
-        Ok(()) => Ok((id, key)),
-        // It may be in the queue: then it needs its original.
-        Err(error @ EnqueueError::Unavailable(_)) => {
-            let Refusal { code, message } = error.into();
-            let message = format!("{message}; job {id} may be in the queue, and its staged original stays");
-            Err(Refusal { code, message })
-        }
-        Err(error) => {
-            let Refusal { code, message } = error.into();
-            let removed = match storage.remove_original(&source).await {
-                Ok(()) => "its staged original was removed".to_owned(),
-                Err(error) => format!("its staged original stays until its lifecycle rule takes it: {error}"),
-            };
-            Err(Refusal { code, message: format!("{message}; {removed}") })
-        }
-    }
+    let Refusal { code, message } = match push::one(producer, owner.kind(), &payload, None).await {
+        Ok(id) => return Ok((id, key)),
+        Err(refusal) => refusal,
+    };
+    let original = match code {
+        ErrorCode::QueueUnavailable => "its staged original stays".to_owned(),
+        _ if !fresh => "its staged original stays: another job has the same".to_owned(),
+        _ => match storage.remove_original(&source).await {
+            Ok(()) => "its staged original was removed".to_owned(),
+            Err(error) => format!("its staged original stays until its lifecycle rule takes it: {error}"),
+        },
+    };
+    Err(Refusal { code, message: format!("{message}; {original}") })
 }
 
 /// The whole file, of 1 byte to 32 MiB; a larger one is refused before it is read.
@@ -192,29 +181,27 @@ async fn read(file: &Path) -> Result<Bytes, Refusal> {
     Ok(content.into())
 }
 
-/// Puts an original under `staging/{kind}/{owner}/{image_id}`, where the deletion of its owner finds it.
-async fn stage(storage: &Storage, owner: &Owner, image: &Image, content: Bytes) -> Result<Source, Refusal> {
-    let key = format!("staging/{}/{}/{}", owner.kind(), owner.id(), image.image_id);
-    let key: StagedKey =
-        key.parse().expect("kinds, owners and images are of letters that a staged key may have");
+/// An original that the bucket has.
+struct Staged {
+    source: Source,
+    /// Whether we put it there just now.
+    fresh: bool,
+}
+
+/// Puts an original where the job will look, unless it is there. One of another content stays: it is another job's.
+async fn stage(storage: &Storage, owner: &Owner, image: &Image, content: Bytes) -> Result<Staged, Refusal> {
+    let key = StagedKey::of(owner.kind(), owner.id(), image.image_id);
     let sha256 = digest::sha256(&content);
-    let attributes =
-        ObjectAttributes { content_type: Some(media_type::of(&image.file).into()), ..Default::default() };
+    let attributes = ObjectAttributes {
+        content_type: Some(media_type::of(&image.file).into()),
+        source_sha256: Some(sha256.clone()),
+        ..Default::default()
+    };
     let refused = |error: storage::error::Error| Refusal {
         code: error.code(),
         message: format!("{:#}", anyhow::Error::from(error)),
     };
-    let stored = storage.upload(&ObjectKey::staged(&key), content, &attributes).await.map_err(refused)?;
-    Ok(Source::Staged { key, bytes: Some(stored.size), etag: stored.etag, sha256: Some(sha256) })
-}
-
-async fn push(producer: &Producer, owner: &Owner, payload: &str, id: &JobId) -> Result<(), EnqueueError> {
-    let options = EnqueueOptions { job_id: Some(id.clone()), ..Default::default() };
-    let mut pushes = 1;
-    loop {
-        match producer.enqueue_json(owner.kind(), payload, options.clone()).await {
-            Err(EnqueueError::Unavailable(_)) if pushes < PUSHES => pushes += 1,
-            answer => return answer.map(drop),
-        }
-    }
+    let stored = storage.put_once(&ObjectKey::staged(&key), content, &attributes).await.map_err(refused)?;
+    let source = Source::Staged { key, bytes: Some(stored.size), etag: stored.etag, sha256: Some(sha256) };
+    Ok(Staged { source, fresh: !stored.already_there })
 }

@@ -2,11 +2,14 @@
 
 use std::{io::BufRead, path::Path};
 
-use anyhow::{Context, bail};
-use darkroom_jobs::{EnqueueOptions, ErrorCode, Kind, Producer};
+use anyhow::{Context, bail, ensure};
+use darkroom_jobs::{ErrorCode, Kind, Producer};
 use serde::Deserialize;
 
-use super::taken::{Place, Refusal, Taken};
+use super::{
+    push,
+    taken::{Place, Refusal, Taken},
+};
 use crate::cli::WrongCall;
 
 /// Lines of a file that are pushed together.
@@ -26,10 +29,7 @@ pub async fn from_stdin(producer: &Producer, kind: Option<Kind>, taken: &mut Tak
             continue;
         }
         let answer = match kind_of(&line, kind) {
-            Ok(kind) => {
-                let answer = producer.enqueue_json(kind, &line, EnqueueOptions::default()).await;
-                answer.map_err(Refusal::from)
-            }
+            Ok(kind) => push::one(producer, kind, &line, None).await,
             Err(refusal) => Err(refusal),
         };
         taken.note(&Place::Line(number), answer.map(|id| (id, None)))?;
@@ -41,7 +41,7 @@ pub async fn from_stdin(producer: &Producer, kind: Option<Kind>, taken: &mut Tak
 ///
 /// # Errors
 ///
-/// When the file cannot be read; when Redis does not answer, after which some lines may be enqueued or not.
+/// When the file cannot be read; when Redis does not answer, after it was said which jobs may be in the queue.
 pub async fn from_file(
     producer: &Producer,
     kind: Option<Kind>,
@@ -66,27 +66,29 @@ pub async fn from_file(
             }
         };
         if run.as_ref().is_some_and(|(other, lines)| *other != kind || lines.len() == LINES) {
-            push(producer, run.take(), taken).await?;
+            push_run(producer, run.take(), taken).await?;
         }
         run.get_or_insert_with(|| (kind, Vec::new())).1.push((at + 1, line));
     }
-    push(producer, run, taken).await
+    push_run(producer, run, taken).await
 }
 
-async fn push(
+async fn push_run(
     producer: &Producer,
     run: Option<(Kind, Vec<(usize, String)>)>,
     taken: &mut Taken,
 ) -> anyhow::Result<()> {
     let Some((kind, lines)) = run else { return Ok(()) };
     let (numbers, lines): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
-    let jobs = lines.into_iter().map(|line| (line, EnqueueOptions::default()));
-    let answers = producer.enqueue_json_many(kind, jobs).await.with_context(|| {
-        format!("lines {} to {} may be enqueued or not", numbers[0], numbers[numbers.len() - 1])
-    })?;
+    let (answers, answered) = match push::many(producer, kind, lines).await {
+        Ok(answers) => (answers, true),
+        Err(refusals) => (refusals.into_iter().map(Err).collect(), false),
+    };
+    let last = numbers.last().copied().unwrap_or_default();
     for (number, answer) in numbers.into_iter().zip(answers) {
-        taken.note(&Place::Line(number), answer.map(|id| (id, None)).map_err(Refusal::from))?;
+        taken.note(&Place::Line(number), answer.map(|id| (id, None)))?;
     }
+    ensure!(answered, "lines after line {last} were not tried");
     Ok(())
 }
 

@@ -123,6 +123,14 @@ impl Told<'_> {
     }
 }
 
+impl Refusal {
+    /// Says that the job may have been taken all the same.
+    pub fn perhaps(self, id: &JobId) -> Self {
+        let message = format!("{}; job {id} may be in the queue", self.message);
+        Self { message, ..self }
+    }
+}
+
 impl From<EnqueueError> for Refusal {
     fn from(error: EnqueueError) -> Self {
         let code = error.code();

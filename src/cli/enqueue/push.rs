@@ -1,0 +1,65 @@
+//! Jobs on their way to Redis: each has its id before, and so pushing it again is harmless.
+
+use darkroom_jobs::{EnqueueError, EnqueueOptions, JobId, Kind, Producer};
+
+use super::taken::Refusal;
+
+/// How often jobs are pushed whose outcome is unknown.
+const PUSHES: usize = 3;
+
+/// Pushes one job, and gives its id, or that of the job which holds the idempotency key.
+///
+/// # Errors
+///
+/// `queue_unavailable` alone means that the job may be in the queue; the message says with which id.
+pub async fn one(
+    producer: &Producer,
+    kind: Kind,
+    payload: &str,
+    idempotency_key: Option<String>,
+) -> Result<JobId, Refusal> {
+    let id = JobId::generate();
+    let options = EnqueueOptions { job_id: Some(id.clone()), idempotency_key, ..Default::default() };
+    let answer = repeated(|| producer.enqueue_json(kind, payload, options.clone())).await;
+    answer.map_err(|error| match error {
+        EnqueueError::Unavailable(_) => Refusal::from(error).perhaps(&id),
+        _ => error.into(),
+    })
+}
+
+/// Pushes many jobs of one kind, and gives an answer for each.
+///
+/// # Errors
+///
+/// When Redis did not answer, a refusal for each: it may be in the queue, and the message says with which id.
+pub async fn many(
+    producer: &Producer,
+    kind: Kind,
+    payloads: Vec<String>,
+) -> Result<Vec<Result<JobId, Refusal>>, Vec<Refusal>> {
+    let ids: Vec<_> = payloads.iter().map(|_| JobId::generate()).collect();
+    let job = |(payload, id): (&String, &JobId)| {
+        (payload.clone(), EnqueueOptions { job_id: Some(id.clone()), ..Default::default() })
+    };
+    let jobs = || payloads.iter().zip(&ids).map(job);
+    match repeated(|| producer.enqueue_json_many(kind, jobs())).await {
+        Ok(answers) => Ok(answers.into_iter().map(|answer| answer.map_err(Refusal::from)).collect()),
+        Err(error) => {
+            let refusal = Refusal::from(error);
+            Err(ids.iter().map(|id| refusal.clone().perhaps(id)).collect())
+        }
+    }
+}
+
+async fn repeated<T, Pushing>(push: impl Fn() -> Pushing) -> Result<T, EnqueueError>
+where
+    Pushing: Future<Output = Result<T, EnqueueError>>,
+{
+    let mut pushes = 1;
+    loop {
+        match push().await {
+            Err(EnqueueError::Unavailable(_)) if pushes < PUSHES => pushes += 1,
+            answer => return answer,
+        }
+    }
+}
