@@ -7,7 +7,7 @@ use mozjpeg_rs::{Encoder, Preset as Settings, QuantTableIdx, Subsampling};
 use super::{Preset, error::Error, profile, raster::Raster8};
 
 /// What writes the JPEG.
-pub(super) const LIBRARY: &str = "jpeg-encoder";
+pub(super) const LIBRARY: &str = "mozjpeg-rs";
 
 /// Lowest quality that a poor original may ask for.
 const QUALITY_FLOOR: u8 = 60;

@@ -23,6 +23,17 @@ pub(super) struct Segment<'a> {
     bounds: (usize, usize),
 }
 
+impl Segment<'_> {
+    pub fn starts_at(&self, offset: usize) -> bool {
+        self.bounds.0 == offset
+    }
+
+    /// Offset of what comes after it.
+    pub fn end(&self) -> usize {
+        self.bounds.1
+    }
+}
+
 /// Every segment from the start to the end marker, which is the last. Junk between segments is passed over, and so are
 /// segments that would end behind the file.
 pub(super) fn segments(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
@@ -34,17 +45,45 @@ pub(super) fn segments(jpeg: &[u8]) -> impl Iterator<Item = Segment<'_>> {
     })
 }
 
-/// The file without the comments and application segments whose length is less than two, which stops some decoders; none
-/// when there is no such segment.
-pub(super) fn without_short_segments(jpeg: &[u8]) -> Option<Vec<u8>> {
-    let spare = |segment: &Segment<'_>| segment.short && matches!(segment.marker, 0xe0..=0xef | COM);
+/// The file without what decoders read otherwise or stop at; none when there is nothing of that kind.
+///
+/// Everywhere comments and application segments whose length is less than two; before the first scan also markers
+/// without a length, which have no place there, and stuffed bytes between segments.
+pub(super) fn without_oddities(jpeg: &[u8]) -> Option<Vec<u8>> {
     let mut kept = Vec::new();
-    let mut from = 0;
-    for segment in segments(jpeg).filter(spare) {
-        kept.extend_from_slice(&jpeg[from..segment.bounds.0]);
-        from = segment.bounds.1;
+    let (mut from, mut end, mut scanned) = (0, 2, false);
+    for segment in segments(jpeg) {
+        let (start, stop) = segment.bounds;
+        let cut_from = if !scanned && is_stuffed(&jpeg[end..start]) { end } else { start };
+        let cut_to = if is_spare(&segment, scanned) { stop } else { start };
+        if cut_from < cut_to {
+            kept.extend_from_slice(&jpeg[from..cut_from]);
+            from = cut_to;
+        }
+        end = stop;
+        scanned |= segment.marker == SOS;
     }
     (from > 0).then(|| [kept, jpeg[from..].to_vec()].concat())
+}
+
+fn is_spare(segment: &Segment<'_>, scanned: bool) -> bool {
+    match segment.marker {
+        0xe0..=0xef | COM => segment.short,
+        marker => !scanned && is_bare(marker) && marker != EOI,
+    }
+}
+
+/// Whether junk has zeros where markers would be, and no marker: its segment would end behind the file, which decoders
+/// are to find out.
+fn is_stuffed(junk: &[u8]) -> bool {
+    let after = junk.windows(2).filter(|pair| pair[0] == 0xff && pair[1] != 0xff);
+    let (zeros, markers): (Vec<_>, Vec<_>) = after.partition(|pair| pair[1] == 0);
+    !zeros.is_empty() && markers.is_empty()
+}
+
+/// Whether a marker has no length.
+const fn is_bare(marker: u8) -> bool {
+    matches!(marker, SOI | EOI | 0x01 | 0xd0..=0xd7)
 }
 
 fn next(jpeg: &[u8], mut at: usize) -> Option<Segment<'_>> {
@@ -54,7 +93,7 @@ fn next(jpeg: &[u8], mut at: usize) -> Option<Segment<'_>> {
         let body = at + 1;
         match jpeg[at] {
             0 => {}
-            marker @ (SOI | EOI | 0x01 | 0xd0..=0xd7) => {
+            marker if is_bare(marker) => {
                 let bounds = (at - 1, body);
                 return Some(Segment { marker, content: &[], data: &[], short: false, cut: false, bounds });
             }

@@ -1,6 +1,7 @@
 //! Pictures rendered by code, each named for what it proves.
 
 mod colors;
+mod hostile;
 
 use std::io::Cursor;
 
@@ -11,6 +12,10 @@ use mozjpeg_rs::{Encoder, Preset, Subsampling};
 
 const WIDTH: u32 = 240;
 const HEIGHT: u32 = 160;
+
+/// Kinds of numbers in a TIFF.
+const BYTE: u16 = 1;
+const SHORT: u16 = 3;
 
 type Render = fn() -> Vec<u8>;
 
@@ -53,6 +58,19 @@ const PICTURES: &[(&str, Render)] = &[
     ("plain.bmp", || written(scene().into(), ImageFormat::Bmp)),
     ("animated.gif", animated),
     ("huge-header.png", || huge_header(60_000)),
+    ("grey-jpeg.tiff", || hostile::jpeg_in_tiff(WIDTH, HEIGHT, SHORT, &grey_of_gamma())),
+    ("tile.tiff", || hostile::tiled(64)),
+    ("hidden-by-01.jpg", || hostile::behind_bare(0x01, &jpeg(1, None, false))),
+    ("hidden-by-d0.jpg", || hostile::behind_bare(0xd0, &jpeg(1, None, false))),
+    ("hidden-by-d8.jpg", || hostile::behind_bare(0xd8, &jpeg(1, None, false))),
+    ("hidden-by-comments.jpg", || hostile::behind_comments(&jpeg(1, None, false))),
+    ("larger-than-canvas.webp", hostile::larger_than_canvas),
+    ("larger-than-frame.webp", hostile::larger_than_frame),
+    ("frame-off-canvas.webp", hostile::frame_off_canvas),
+    ("larger-than-strip.tiff", || hostile::jpeg_in_tiff(16, 16, SHORT, &grey_of_gamma())),
+    ("secret-jpeg.tiff", || hostile::jpeg_in_tiff(16, 16, BYTE, &grey_of_gamma())),
+    ("large-tile.tiff", || hostile::tiled(20_000)),
+    ("two-widths.tiff", hostile::two_widths),
     ("text.jpg", || b"This is no picture at all.".to_vec()),
     ("empty.jpg", Vec::new),
 ];
@@ -125,10 +143,11 @@ pub fn sized(kind: &str, width: u32, height: u32) -> Option<Vec<u8>> {
 
 /// A TIFF of 16 shades of red, two pixels in each byte.
 fn palette_tiff(width: u32, height: u32) -> Vec<u8> {
-    const MAP_AT: u32 = 8 + 2 + 9 * 12 + 4;
+    const COUNT: u32 = 9;
+    const MAP_AT: u32 = hostile::behind_entries(COUNT);
     const PIXELS_AT: u32 = MAP_AT + 3 * 16 * 2;
     let row = width.div_ceil(2);
-    let entries: [(u16, u16, u32, u32); 9] = [
+    let entries: [hostile::Entry; COUNT as usize] = [
         (256, 4, 1, width),
         (257, 4, 1, height),
         (258, 3, 1, 4),
@@ -139,18 +158,10 @@ fn palette_tiff(width: u32, height: u32) -> Vec<u8> {
         (279, 4, 1, row * height),
         (320, 3, 3 * 16, MAP_AT),
     ];
-    let mut bytes = b"II*\0\x08\0\0\0\x09\0".to_vec();
-    for (tag, kind, count, value) in entries {
-        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
-        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
-    }
-    bytes.extend([0; 4]);
     let red = (0..16_u16).flat_map(|shade| (shade * 0x1111).to_le_bytes());
-    bytes.extend(red.chain([0; 2 * 16 * 2]));
     let pixels =
         (0..height).flat_map(|_| (0..row).map(|x| ((x % 8) as u8 * 2) << 4 | ((x % 8) as u8 * 2 + 1)));
-    bytes.extend(pixels);
-    bytes
+    hostile::tiff(&entries, &red.chain([0; 2 * 16 * 2]).chain(pixels).collect::<Vec<_>>())
 }
 
 /// A photo-like scene of any size, encoded as JPEG.

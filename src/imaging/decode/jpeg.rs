@@ -27,7 +27,7 @@ pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Resul
     let (jpeg, mut rows) = readable(original, header)?;
     judge_missing(rows, header.height, limits)?;
 
-    let (mut samples, channels) = pixels(&jpeg, limits)?;
+    let (mut samples, channels) = pixels(&jpeg, header, limits)?;
     let row_bytes = header.width as usize * usize::from(channels);
     if rows == header.height
         && samples.rchunks_exact(row_bytes).next().is_some_and(|last| is_filling(last, channels))
@@ -58,26 +58,39 @@ fn readable<'a>(original: &'a [u8], header: &Header) -> Result<(Cow<'a, [u8]>, u
         return Ok((jpeg.into(), rows));
     }
     let rows = if header.complete { header.height } else { coefficients::whole_rows(original)? };
-    let jpeg = markers::without_short_segments(original).map_or(Cow::Borrowed(original), Cow::Owned);
+    let jpeg = markers::without_oddities(original).map_or(Cow::Borrowed(original), Cow::Owned);
     Ok((jpeg, rows))
 }
 
 /// Samples, and how many make a pixel.
-fn pixels(jpeg: &[u8], limits: &Limits) -> Result<(Vec<u8>, u8), Error> {
+fn pixels(jpeg: &[u8], header: &Header, limits: &Limits) -> Result<(Vec<u8>, u8), Error> {
     let side = limits.max_side as usize;
     let options = DecoderOptions::default()
         .set_strict_mode(false)
         .set_max_width(side)
         .set_max_height(side)
-        .jpeg_set_max_scans(limits.max_jpeg_scans as usize);
+        .jpeg_set_max_scans(header.scans as usize);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
     decoder.decode_headers().map_err(jpeg_error)?;
+    if !reads_the_same(&decoder, header) {
+        return Err(Error::corrupt("a jpeg that can be read in two ways"));
+    }
     let (space, channels) = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => (ColorSpace::Luma, 1),
         _ => (ColorSpace::RGB, 3),
     };
     decoder.set_options(decoder.options().jpeg_set_out_colorspace(space));
     Ok((decoder.decode().map_err(jpeg_error)?, channels))
+}
+
+/// Whether the decoder found the frame that the limits and the memory were judged by: a file can hide another one from
+/// either reader.
+fn reads_the_same(decoder: &JpegDecoder<ZCursor<&[u8]>>, header: &Header) -> bool {
+    decoder.info().is_some_and(|info| {
+        (u32::from(info.width), u32::from(info.height)) == (header.width, header.height)
+            && info.sof.is_progressive() == header.progressive
+            && (info.components == 1) == (header.pixel.channels == 1)
+    })
 }
 
 fn jpeg_error(error: DecodeErrors) -> Error {

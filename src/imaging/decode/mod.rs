@@ -24,25 +24,44 @@ pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Resul
     let bytes = Cursor::new(original);
     let raster = match header.format {
         Format::Jpeg => return jpeg::decode(original, header, limits),
-        Format::Png => return png::decode(original, limits),
-        Format::WebP => by_image(WebPDecoder::new(bytes), header),
-        Format::Gif => by_image(GifDecoder::new(bytes), header),
-        Format::Bmp => by_image(BmpDecoder::new(bytes), header),
+        Format::Png => return png::decode(original, header, limits),
+        Format::WebP => by_image(WebPDecoder::new(bytes), header, header.width),
+        Format::Gif => by_image(GifDecoder::new(bytes), header, header.width),
+        Format::Bmp => by_image(BmpDecoder::new(bytes), header, header.width),
         Format::Tiff => tiff::decode(original, header),
     }?;
     let raster = if header.premultiplied { raster.divided_by_alpha() } else { raster };
     Ok(Decoded { raster, missing_rows: false })
 }
 
-fn by_image(decoder: Result<impl ImageDecoder, ImageError>, header: &Header) -> Result<Raster, Error> {
+/// `width` is what the decoder is to find, which is shown some files as narrower than they are.
+fn by_image(
+    decoder: Result<impl ImageDecoder, ImageError>,
+    header: &Header,
+    width: u32,
+) -> Result<Raster, Error> {
     let failed = |error| by_image_error(error, header.format);
     let mut decoder = decoder.map_err(failed)?;
-    check_decoded(decoder.total_bytes())?;
+    check_announced((width, header.height), header, decoder.dimensions(), decoder.total_bytes())?;
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(decoder.total_bytes().saturating_mul(2).max(64 << 20));
     decoder.set_limits(limits).map_err(failed)?;
     let decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
     Raster::from_image(decoded)
+}
+
+/// Refuses what a decoder reads otherwise than the header by which limits and memory were judged.
+fn check_announced(
+    announced: (u32, u32),
+    header: &Header,
+    found: (u32, u32),
+    bytes: u64,
+) -> Result<(), Error> {
+    let pixels = u64::from(announced.0) * u64::from(announced.1);
+    if found != announced || bytes > pixels * header.pixel.size() {
+        return Err(Error::corrupt("a header that can be read in two ways"));
+    }
+    check_decoded(bytes)
 }
 
 fn by_image_error(error: ImageError, format: Format) -> Error {

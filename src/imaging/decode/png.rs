@@ -4,15 +4,15 @@ use std::io::Cursor;
 
 use png::{DecodingError, InterlaceInfo, Reader};
 
-use super::{Decoded, judge_missing, repeat_last};
+use super::{Decoded, check_announced, judge_missing, repeat_last};
 use crate::imaging::{
     Limits,
     error::Error,
-    limits::check_decoded,
+    header::Header,
     raster::{Raster, Samples},
 };
 
-pub(super) fn decode(original: &[u8], limits: &Limits) -> Result<Decoded, Error> {
+pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
     let mut decoder = png::Decoder::new(Cursor::new(original));
     decoder.set_limits(png::Limits { bytes: 64 << 20 });
     decoder.set_ignore_text_chunk(true);
@@ -21,8 +21,8 @@ pub(super) fn decode(original: &[u8], limits: &Limits) -> Result<Decoded, Error>
     let mut reader = decoder.read_info().map_err(png_error)?;
     let (color, depth) = reader.output_color_type();
     let size = reader.output_buffer_size().ok_or_else(|| Error::corrupt("a png without a size"))?;
-    check_decoded(size as u64)?;
     let (width, height) = (reader.info().width, reader.info().height);
+    check_announced((header.width, header.height), header, (width, height), size as u64)?;
     let mut bytes = vec![0; size];
     let rows = if reader.info().interlaced {
         read_passes(&mut reader, &mut bytes, height)?

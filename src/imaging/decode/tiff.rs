@@ -32,20 +32,22 @@ const PALETTE: u64 = 3;
 const YCBCR: u64 = 6;
 
 pub(super) fn decode(original: &[u8], header: &Header) -> Result<Raster, Error> {
-    let decoded = |bytes: &[u8]| by_image(TiffDecoder::new(Cursor::new(bytes)), header);
+    let decoded = |bytes: &[u8], width| by_image(TiffDecoder::new(Cursor::new(bytes)), header, width);
     let file = File { bytes: Cow::Borrowed(original) };
     let photometric = file.number(PHOTOMETRIC).unwrap_or_default();
     let bits = file.number(BITS).unwrap_or(1);
+    let packed_width = (u64::from(header.width) * bits).div_ceil(8) as u32;
     match (photometric, bits) {
         (PALETTE, _) => {
             let colors = file.colors(bits).ok_or_else(|| Error::corrupt("a palette of another size"))?;
-            let indices = decoded(&file.with(PHOTOMETRIC, BLACK_IS_ZERO).packed(bits)?.bytes)?;
+            let shown = file.with(PHOTOMETRIC, BLACK_IS_ZERO).packed(bits)?;
+            let indices = decoded(&shown.bytes, packed_width)?;
             let indices = unpacked(indices, bits, header.width)?;
             let samples = indices.iter().flat_map(|index| colors[usize::from(*index)]).collect();
             Ok(raster(header, 3, samples))
         }
         (0 | 1, 2 | 4) => {
-            let levels = decoded(&file.packed(bits)?.bytes)?;
+            let levels = decoded(&file.packed(bits)?.bytes, packed_width)?;
             let full = (1 << bits) - 1;
             let levels = unpacked(levels, bits, header.width)?;
             Ok(raster(header, 1, levels.iter().map(|level| level * (255 / full)).collect()))
@@ -54,9 +56,9 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Raster, Error> 
             if file.number(COMPRESSION) != Some(JPEG) && file.pair(SUBSAMPLING) != Some([1, 1]) {
                 return Err(Error::Unsupported("image/tiff with fewer samples of color"));
             }
-            Ok(from_ycbcr(decoded(&file.with(PHOTOMETRIC, RGB).bytes)?))
+            Ok(from_ycbcr(decoded(&file.with(PHOTOMETRIC, RGB).bytes, header.width)?))
         }
-        _ => decoded(original),
+        _ => decoded(original, header.width),
     }
 }
 

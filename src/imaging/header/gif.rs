@@ -28,7 +28,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
             FRAME => {
                 let Some(flags) = bytes.get(at + 9) else { break };
                 if found.frames == 0 {
-                    check_frame(numbers, at, limits, &found)?;
+                    found.decoder_bytes = check_frame(numbers, at, limits, &found)? * 4;
                 }
                 found.frames += 1;
                 skip_blocks(bytes, at + 11 + color_table(*flags))
@@ -47,18 +47,19 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
 /// How many times the screen's area a frame may have.
 const MAX_FRAME_AREA: u64 = 16;
 
-/// A frame is bounded as the screen is, some of it must be on the screen, and most of it not far outside.
-fn check_frame(numbers: Numbers<'_>, at: usize, limits: &Limits, screen: &Found) -> Result<(), Error> {
+/// Pixels of a frame, which is bounded as the screen is; some of it must be on the screen, and most of it not far outside.
+fn check_frame(numbers: Numbers<'_>, at: usize, limits: &Limits, screen: &Found) -> Result<u64, Error> {
     let side = |offset| numbers.u16(at + offset).map_or(0, u32::from);
     limits.check_size(side(5), side(7))?;
     if side(1) >= screen.width || side(3) >= screen.height {
         return Err(Error::corrupt("the first frame is outside the screen"));
     }
     let area = |width: u32, height: u32| u64::from(width) * u64::from(height);
-    if area(side(5), side(7)) > area(screen.width, screen.height) * MAX_FRAME_AREA {
+    let pixels = area(side(5), side(7));
+    if pixels > area(screen.width, screen.height) * MAX_FRAME_AREA {
         return Err(Error::corrupt("the first frame is far larger than the screen"));
     }
-    Ok(())
+    Ok(pixels)
 }
 
 fn color_table(flags: u8) -> usize {

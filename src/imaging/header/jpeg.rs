@@ -117,7 +117,7 @@ impl<'a> Walk<'a> {
         self.found.rewritten = self.separate || self.arithmetic;
         if self.found.progressive || self.found.rewritten {
             let pixels = u64::from(self.found.width) * u64::from(self.found.height);
-            self.found.coefficient_bytes = pixels * self.samples / 100 * 2;
+            self.found.decoder_bytes = pixels * self.samples / 100 * 2;
         }
         if !self.icc.is_empty() {
             self.icc.sort_by_key(|(number, _)| *number);

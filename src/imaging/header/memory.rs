@@ -25,7 +25,7 @@ const WRITING_FULL_COLOR: u64 = 18;
 pub struct Pixel {
     /// Samples, alpha included: 1 to 4.
     pub channels: u32,
-    /// Of a sample: 1 or 2.
+    /// Of a sample: 1 or 2, or 4 of a number with a fraction, of which 2 are kept.
     pub bytes: u32,
 }
 
@@ -33,8 +33,15 @@ impl Pixel {
     pub(super) const RGB: Self = Self { channels: 3, bytes: 1 };
     pub(super) const RGBA: Self = Self { channels: 4, bytes: 1 };
 
-    fn size(self) -> u64 {
+    /// Bytes.
+    pub(in crate::imaging) fn size(self) -> u64 {
         u64::from(self.channels * self.bytes)
+    }
+
+    /// Once decoded.
+    fn kept(self) -> Self {
+        // Numbers with fractions always come out with alpha.
+        if self.bytes > 2 { Self { channels: 4, bytes: 2 } } else { self }
     }
 
     fn has_alpha(self) -> bool {
@@ -63,37 +70,39 @@ impl Header {
 
     fn decoding(&self) -> u64 {
         let own = match self.format {
-            Format::Jpeg => return self.coefficient_bytes + self.pixels() * self.pixel.size(),
-            // A whole frame beside the result; other bytes than the samples have, in another order.
-            Format::WebP | Format::Gif => 4,
+            // The canvas or the other colors beside the result.
+            Format::WebP => 4,
+            // Other bytes than the samples have, in another order.
             Format::Png if self.pixel.bytes == 2 => self.pixel.size(),
             Format::Tiff => self.pixel.size(),
-            Format::Png | Format::Bmp => 0,
+            Format::Jpeg | Format::Gif | Format::Png | Format::Bmp => 0,
         };
-        self.pixels() * (own + self.pixel.size())
+        self.decoder_bytes + self.pixels() * (own + self.pixel.size())
     }
 
     fn shrinking(&self, width: u32, height: u32) -> u64 {
         if (width, height) == (self.width, self.height) {
             return 0;
         }
+        let pixel = self.pixel.kept();
         // Grey with alpha is widened before; alpha is multiplied in a copy; 16 bits are copied to bytes.
-        let size = if self.pixel.channels == 2 { 2 * self.pixel.size() } else { self.pixel.size() };
-        let copies = 1 + u64::from(self.pixel.has_alpha());
+        let size = if pixel.channels == 2 { 2 * pixel.size() } else { pixel.size() };
+        let copies = 1 + u64::from(pixel.has_alpha());
         let halfway = u64::from(width) * u64::from(self.height);
         let scaling = self.pixels() * size * copies + (halfway + u64::from(width) * u64::from(height)) * size;
-        let copying = self.pixels() * size * u64::from(self.pixel.bytes);
+        let copying = self.pixels() * size * u64::from(pixel.bytes);
         scaling.max(copying)
     }
 
     /// Conversion may go by 16 bits and a copy.
     fn coloring(&self, result: u64) -> u64 {
-        let copies = match (&self.colors, self.pixel.bytes) {
+        let pixel = self.pixel.kept();
+        let copies = match (&self.colors, pixel.bytes) {
             (Colors::Srgb, _) => 1,
             (_, 1) => 5,
             _ => 3,
         };
-        let size = if self.pixel.channels == 2 { 2 * self.pixel.size() } else { self.pixel.size() };
+        let size = if pixel.channels == 2 { 2 * pixel.size() } else { pixel.size() };
         result * size * copies
     }
 

@@ -9,6 +9,7 @@ mod memory;
 mod png;
 mod reader;
 pub(super) mod tiff;
+mod tiff_parts;
 mod webp;
 
 use darkroom_jobs::{Warning, WarningCode};
@@ -41,12 +42,15 @@ pub struct Header {
     pub had_gps: bool,
     /// What its numbers mean.
     pub colors: Colors,
+    /// Scans of a JPEG.
+    pub scans: u32,
     /// Whether a JPEG is decoded only after its last byte, and needs room for all coefficients.
     pub progressive: bool,
     /// Whether a JPEG must be written anew before its decoder can read it.
     pub rewritten: bool,
-    /// What a JPEG's coefficients take that must be held until its last scan is read, bytes.
-    pub coefficient_bytes: u64,
+    /// What is held beside the pixels while they are decoded, bytes: the coefficients of a JPEG until its last scan, the
+    /// first frame of a GIF, a strip of a TIFF that is a JPEG.
+    pub decoder_bytes: u64,
     /// What a decoded pixel will be, at most.
     pub pixel: Pixel,
     /// Whether colors were multiplied by alpha.
@@ -69,7 +73,7 @@ struct Found {
     scans: u32,
     progressive: bool,
     rewritten: bool,
-    coefficient_bytes: u64,
+    decoder_bytes: u64,
     pixel: Pixel,
     premultiplied: bool,
     complete: bool,
@@ -114,7 +118,7 @@ impl Found {
             scans: 1,
             progressive: false,
             rewritten: false,
-            coefficient_bytes: 0,
+            decoder_bytes: 0,
             pixel: Pixel::RGB,
             premultiplied: false,
             complete: true,
@@ -181,9 +185,10 @@ impl Header {
             orientation: exif.orientation.unwrap_or(Orientation::UPRIGHT),
             had_gps: exif.had_gps || found.xmp_gps,
             colors,
+            scans: found.scans,
             progressive: found.progressive,
             rewritten: found.rewritten,
-            coefficient_bytes: found.coefficient_bytes,
+            decoder_bytes: found.decoder_bytes,
             pixel: found.pixel,
             premultiplied: found.premultiplied,
             complete: found.complete,

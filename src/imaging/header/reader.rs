@@ -13,6 +13,11 @@ impl Numbers<'_> {
         Some(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
     }
 
+    /// In the only order of the formats that have it: the last byte is the highest.
+    pub fn u24(&self, at: usize) -> Option<u32> {
+        Some(u32::from(self.u16(at)?) | u32::from(*self.bytes.get(at.checked_add(2)?)?) << 16)
+    }
+
     pub fn u32(&self, at: usize) -> Option<u32> {
         let bytes = self.bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
         Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })

@@ -6,13 +6,11 @@ use super::{
     super::{Limits, error::Error},
     Found, Metadata, Pixel, Profile, exif,
     reader::Numbers,
-    xmp_has_gps,
+    tiff_parts, xmp_has_gps,
 };
 
 const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
-const STRIP_OFFSETS: u16 = 273;
-const TILE_OFFSETS: u16 = 324;
 const EXTRA_SAMPLES: u16 = 338;
 const XMP: u16 = 700;
 const ICC: u16 = 34_675;
@@ -20,8 +18,8 @@ const ICC: u16 = 34_675;
 /// The extra sample is alpha that the others were multiplied by.
 const ASSOCIATED: u64 = 1;
 
-/// Most strips or tiles of a picture.
-const MAX_STRIPS: u64 = 65_536;
+/// Most tags of a picture.
+const MAX_ENTRIES: u64 = 4_096;
 
 /// Most numbers of an entry: the colors of a palette of eight bits.
 const MAX_SHORTS: usize = 3 * 256;
@@ -37,11 +35,13 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     };
     let mut found = Found::of_size(side(WIDTH)?, side(HEIGHT)?);
     limits.check_size(found.width, found.height)?;
-    for tag in [STRIP_OFFSETS, TILE_OFFSETS] {
-        if first.entry(tag).is_some_and(|entry| entry.count > MAX_STRIPS) {
-            return Err(Error::TooComplex(format!("over {MAX_STRIPS} strips or tiles")));
-        }
+    if first.entries > MAX_ENTRIES {
+        return Err(Error::TooComplex(format!("over {MAX_ENTRIES} tags")));
     }
+    if first.says_twice() {
+        return Err(Error::corrupt("a tag that is there twice"));
+    }
+    found.decoder_bytes = tiff_parts::check(bytes, &first, (found.width, found.height))?;
     found.pixel = pixel(&first);
     let mut metadata = Metadata::default();
     if let Some(profile) = first.entry(ICC) {
@@ -58,7 +58,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     Ok(found)
 }
 
-/// By samples and bits; the depth may stand elsewhere when there are several samples, and floats become 16 bits.
+/// By samples and bits; the depth may stand elsewhere when there are several samples.
 fn pixel(first: &Directory<'_>) -> Pixel {
     const BITS: u16 = 258;
     const SAMPLES: u16 = 277;
@@ -72,7 +72,12 @@ fn pixel(first: &Directory<'_>) -> Pixel {
         _ => first.shorts(&bits).and_then(|bits| bits.into_iter().max()),
     });
     let channels = if number(PHOTOMETRIC) == Some(PALETTE) { 3 } else { samples };
-    Pixel { channels, bytes: if deepest.unwrap_or(1) > 8 { 2 } else { 1 } }
+    let bytes = match deepest.unwrap_or(1) {
+        0..=8 => 1,
+        9..=16 => 2,
+        _ => 4,
+    };
+    Pixel { channels, bytes }
 }
 
 /// One directory.
@@ -128,10 +133,21 @@ impl<'a> Directory<'a> {
         self.walk().0
     }
 
+    /// Whether a tag has two values, of which a decoder may take the other one.
+    pub fn says_twice(&self) -> bool {
+        let (head, size) = if self.big { (8, 20) } else { (2, 12) };
+        let tags = (0..self.entries).map_while(|index| {
+            let at = self.offset.checked_add(head + index * size)?;
+            self.numbers.u16(usize::try_from(at).ok()?)
+        });
+        let mut seen = HashSet::new();
+        tags.into_iter().any(|tag| !seen.insert(tag))
+    }
+
     pub fn entry(&self, tag: u16) -> Option<Entry> {
         let (head, size) = if self.big { (8, 20) } else { (2, 12) };
         let first = usize::try_from(self.offset).ok()?.checked_add(head)?;
-        for index in 0..usize::try_from(self.entries.min(4_096)).ok()? {
+        for index in 0..usize::try_from(self.entries.min(MAX_ENTRIES)).ok()? {
             let at = first.checked_add(index * size)?;
             if self.numbers.u16(at)? == tag {
                 let count =
@@ -151,6 +167,30 @@ impl<'a> Directory<'a> {
             16 | 18 => self.numbers.u64(at),
             _ => None,
         }
+    }
+
+    /// All numbers of an entry.
+    pub fn numbers(&self, entry: &Entry) -> Option<Vec<u64>> {
+        let at = entry.at + if self.big { 12 } else { 8 };
+        let size = match entry.kind {
+            3 => 2,
+            4 | 13 => 4,
+            16 | 18 => 8,
+            _ => return None,
+        };
+        let bytes = usize::try_from(entry.count.checked_mul(size)?).ok()?;
+        let start = match bytes <= if self.big { 8 } else { 4 } {
+            true => at,
+            false if self.big => usize::try_from(self.numbers.u64(at)?).ok()?,
+            false => self.numbers.u32(at)? as usize,
+        };
+        self.numbers.bytes.get(start..start.checked_add(bytes)?)?;
+        let number = |at| match size {
+            2 => self.numbers.u16(at).map(u64::from),
+            4 => self.numbers.u32(at).map(u64::from),
+            _ => self.numbers.u64(at),
+        };
+        (start..start + bytes).step_by(size as usize).map(number).collect()
     }
 
     /// The bytes of an entry that has more than fit into it.

@@ -7,17 +7,23 @@ use super::{
     xmp_has_gps,
 };
 
+/// Bytes before the chunks of a file, and of a frame of an animation.
+const FILE_HEAD: usize = 12;
+const FRAME_HEAD: usize = 16;
+
+struct Chunk<'a> {
+    name: &'a [u8],
+    /// As far as it is there.
+    content: &'a [u8],
+    whole: bool,
+}
+
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     let mut found = Found::of_size(0, 0);
     found.frames = 0;
-    let mut at = 12;
-    while let (Some(name), Some(length)) = (bytes.get(at..at + 4), little(bytes).u32(at + 4)) {
-        let start = at + 8;
-        let end = start.saturating_add(length as usize);
-        let content = &bytes[start..end.min(bytes.len())];
-        take(&mut found, name, content, limits)?;
-        found.complete = end <= bytes.len();
-        at = end.saturating_add(length as usize & 1);
+    for chunk in chunks(bytes, FILE_HEAD) {
+        take(&mut found, chunk.name, chunk.content, limits)?;
+        found.complete = chunk.whole;
     }
     if found.width == 0 {
         return Err(Error::truncated("a webp without a header"));
@@ -27,16 +33,31 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     Ok(found)
 }
 
+fn chunks(bytes: &[u8], mut at: usize) -> impl Iterator<Item = Chunk<'_>> {
+    std::iter::from_fn(move || {
+        let (name, length) = (bytes.get(at..at.checked_add(4)?)?, little(bytes).u32(at + 4)? as usize);
+        let (start, end) = (at + 8, (at + 8).saturating_add(length));
+        at = end.saturating_add(length & 1);
+        Some(Chunk { name, content: &bytes[start..end.min(bytes.len())], whole: end <= bytes.len() })
+    })
+}
+
 fn take(found: &mut Found, name: &[u8], content: &[u8], limits: &Limits) -> Result<(), Error> {
     match name {
         b"VP8X" | b"VP8 " | b"VP8L" if found.width == 0 => {
-            (found.width, found.height) =
-                sides(name, content).ok_or_else(|| Error::truncated("a webp header"))?;
+            (found.width, found.height) = sides(name, content).ok_or_else(early)?;
+            limits.check_size(found.width, found.height)?;
             if has_alpha(name, content) {
                 found.pixel = Pixel::RGBA;
             }
         }
-        b"ANMF" => found.frames += 1,
+        b"VP8 " | b"VP8L" => check_sides(name, content, (found.width, found.height))?,
+        b"ANMF" => {
+            if found.frames == 0 {
+                check_frame(content, (found.width, found.height))?;
+            }
+            found.frames += 1;
+        }
         b"ICCP" => found.icc = Profile::Bytes(content.to_vec()),
         b"EXIF" => found.exif = Some(exif::parse(content)),
         b"XMP " => found.xmp_gps = xmp_has_gps(content),
@@ -44,6 +65,32 @@ fn take(found: &mut Found, name: &[u8], content: &[u8], limits: &Limits) -> Resu
     }
     if !matches!(name, b"VP8X" | b"VP8 " | b"VP8L" | b"ANMF" | b"ALPH") {
         found.metadata.add(content.len(), limits)?;
+    }
+    Ok(())
+}
+
+fn early() -> Error {
+    Error::truncated("a webp header")
+}
+
+/// A picture has the sides of its canvas or frame: what it says itself is what is decoded.
+fn check_sides(name: &[u8], content: &[u8], expected: (u32, u32)) -> Result<(), Error> {
+    if sides(name, content).ok_or_else(early)? != expected {
+        return Err(Error::corrupt("a picture of other sides than its frame"));
+    }
+    Ok(())
+}
+
+/// The first frame of an animation is on the canvas, and so is the picture in it, which may follow its alpha.
+fn check_frame(content: &[u8], canvas: (u32, u32)) -> Result<(), Error> {
+    let three = |at| little(content).u24(at).ok_or_else(early);
+    let (left, top) = (three(0)? * 2, three(3)? * 2);
+    let frame = (three(6)? + 1, three(9)? + 1);
+    if left + frame.0 > canvas.0 || top + frame.1 > canvas.1 {
+        return Err(Error::corrupt("the first frame is outside the canvas"));
+    }
+    for chunk in chunks(content, FRAME_HEAD).filter(|chunk| matches!(chunk.name, b"VP8 " | b"VP8L")) {
+        check_sides(chunk.name, chunk.content, frame)?;
     }
     Ok(())
 }
@@ -59,11 +106,7 @@ fn has_alpha(name: &[u8], content: &[u8]) -> bool {
 fn sides(name: &[u8], content: &[u8]) -> Option<(u32, u32)> {
     let numbers = little(content);
     match name {
-        b"VP8X" => {
-            let three =
-                |at: usize| Some(u32::from(numbers.u16(at)?) | u32::from(*content.get(at + 2)?) << 16);
-            Some((three(4)? + 1, three(7)? + 1))
-        }
+        b"VP8X" => Some((numbers.u24(4)? + 1, numbers.u24(7)? + 1)),
         b"VP8L" => {
             let bits = numbers.u32(1)?;
             Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1))

@@ -1,3 +1,4 @@
+mod hidden;
 mod truncated;
 
 use darkroom_jobs::{ErrorCode, WarningCode};
@@ -98,6 +99,14 @@ fn one_interleaved_scan_has_tables_of_its_own() {
         assert_eq!(frame[7], sampling);
         assert!(tables < STANDARD_TABLES, "{tables}");
     }
+}
+
+#[test]
+fn the_encoder_is_called_by_its_name() {
+    let (manifest, code) = (include_str!("../../../Cargo.toml"), include_str!("../encode.rs"));
+
+    assert!(manifest.contains(&format!("\n{ENCODER} = ")), "{ENCODER} is no dependency");
+    assert!(code.contains(&format!("\nuse {}::", ENCODER.replace('-', "_"))), "{ENCODER} writes nothing");
 }
 
 #[test]
