@@ -94,6 +94,21 @@ async fn a_bucket_of_originals_that_is_not_there_is_down_too() {
 }
 
 #[tokio::test]
+async fn a_check_looks_at_the_side_of_the_originals_too_and_keeps_no_canary() {
+    let bucket = TestBucket::with(&["--s3-staging-bucket=missing"]).await;
+
+    let missing = bucket.storage.check().await;
+    bucket.server.create_bucket("missing").await.expect("a folder can be made");
+    let there = bucket.storage.check().await;
+
+    let error = missing.expect_err("nothing can be staged");
+    assert_eq!(error.code(), ErrorCode::StorageMisconfigured);
+    there.expect("both buckets work");
+    let left = bucket.storage.list(&Prefix::staging(), None).await.expect("the server answers").entries;
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_never_answers_is_down_within_3_s() {
     let server = FaultyServer::answering(&[""]).await;
     let storage = storage(&settings(&server.endpoint_url, &[])).await;
