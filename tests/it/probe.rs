@@ -37,7 +37,7 @@ async fn a_bucket_that_works_is_ok_with_latencies_and_keeps_no_canary() {
         "{latency:?}"
     );
     assert_eq!((health.learnt.conditional_writes, health.learnt.staging_public), (Some(true), Some(false)));
-    assert_eq!((health.learnt.versioning, health.learnt.staging_lifecycle), (Versioning::Unknown, None));
+    assert_eq!((health.learnt.versioning, health.learnt.staging_lifecycle), (Versioning::Off, None));
     assert!(health.learnt.clock_skew_ms.is_some_and(|ms| ms.abs() < 5_000), "{health:?}");
     assert_eq!(health.last_success, Some(health.checked_at));
     let left = bucket.storage.list(&Prefix::everything(), None).await.expect("the server answers").entries;
