@@ -106,7 +106,7 @@ async fn a_deleted_image_is_gone_and_does_not_come_back() {
     darkroom.eventually_only(&[]).await;
 }
 
-/// What a deletion claims of an empty bucket that lists no versions, and answers this when it is asked whether it keeps any.
+/// What a deletion claims of an empty bucket that lists no versions, and answers this when asked whether it keeps any.
 async fn deletion_where_versioning_is(status: &str, body: &str) -> Deletion {
     let answer = |status: &str, body: &str| {
         let length = body.len();
