@@ -3,7 +3,7 @@
 //! 1. Write its tombstone: from now on no upload can bring it back.
 //! 2. Remove the object and its variants.
 //! 3. Remove originals that are staged for it.
-//! 4. Look again: only an empty bucket is a proof.
+//! 4. Look again: only an empty bucket is a proof, and where versions cannot be seen only one that never had any.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::storage::{
     Storage,
     error::Error as StorageError,
     list::{Listed, Page, Prefix},
+    probe::Versioning,
 };
 
 /// Note of the pass that follows a deletion: a frozen worker may send a signed PUT minutes later.
@@ -38,7 +39,8 @@ pub async fn run(ctx: &Context, job: &Delete) -> Result<Report, JobError> {
 
     let left = remove(&ctx.storage, &Prefix::image(&key), |name| is_of_image(name, &key)).await?;
     removed.add(&left);
-    let verified = removed.versions_known && left.is_empty();
+    let no_versions = removed.versions_known || ctx.storage.versioning().await? == Versioning::Off;
+    let verified = no_versions && left.is_empty();
     info!(object.key = %key, objects = removed.objects, verified, "image deleted");
     Ok(Report::Deleted(Deletion {
         verified,

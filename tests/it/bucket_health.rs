@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use darkroom::{
     queue::{health::HealthBoard, periodic::Periodic},
     storage::probe::{HealthStatus, record::Record},
 };
-use darkroom_jobs::{Event, JobId, Kind, Status, Timestamp, redis_keys::Keys};
+use darkroom_jobs::{Event, ImageId, JobId, Kind, Source, Status, Timestamp, Upload, redis_keys::Keys};
 use redis::AsyncCommands as _;
 use tokio::task::JoinSet;
 
@@ -281,6 +282,33 @@ async fn a_report_that_the_bucket_is_down_pauses_claiming_and_health_checks_go_o
     let receipt = darkroom.final_receipt(&job).await;
 
     assert_eq!((waiting.status, waiting.deliveries), (Status::Queued, 0));
+    assert_eq!((receipt.status, receipt.attempts), (Status::Done, 1));
+}
+
+#[tokio::test]
+async fn a_bucket_of_originals_that_is_missing_pauses_claiming_until_it_is_there() {
+    let darkroom = TestDarkroom::start().await;
+    let worker = darkroom.worker(&[
+        ("S3_STAGING_BUCKET", "missing"),
+        ("DARKROOM_HEALTH_INTERVAL_MS", "1000"),
+        ("DARKROOM_BREAKER_FAILURES", "1000"),
+        ("DARKROOM_BREAKER_PROBE_MS", "100"),
+        ("DARKROOM_LOG", "info,darkroom::worker=debug"),
+    ]);
+    until("an open breaker", async || worker.log().contains("bucket is down")).await;
+    let source = Source::Inline { base64: STANDARD.encode(picture("plain.jpg")) };
+    let upload = Upload { user_id: "u1".parse().expect("an id"), image_id: ImageId::random(), source };
+
+    let job = darkroom.producer.enqueue(upload).await.expect("redis takes jobs");
+    let looks = || worker.log().matches("bucket is still down").count();
+    let before = looks();
+    until("five more looks", async || looks() >= before + 5).await;
+    let waiting = darkroom.producer.receipt(&job).await.expect("redis answers").expect("it is known");
+    let closed_early = worker.log().contains("bucket is back");
+    darkroom.services.s3.create_bucket("missing").await.expect("a folder can be made");
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!((waiting.status, waiting.deliveries, closed_early), (Status::Queued, 0, false));
     assert_eq!((receipt.status, receipt.attempts), (Status::Done, 1));
 }
 

@@ -125,6 +125,18 @@ async fn a_right_that_is_missing_is_denied_by_name() {
 }
 
 #[tokio::test]
+async fn a_check_notices_that_originals_may_not_be_staged() {
+    let Some(ceph) = ceph("originals that may not be staged") else { return };
+    let bucket = ServedBucket::on(Server::Ceph(ceph)).await;
+    bucket.storage.check().await.expect("everything is allowed");
+    allow(&bucket, "Deny", "s3:PutObject", "staging/*").await;
+
+    let refused = bucket.storage.check().await;
+
+    assert_eq!(refused.expect_err("nothing can be staged").code(), ErrorCode::StorageDenied);
+}
+
+#[tokio::test]
 async fn of_many_deletions_the_one_that_is_denied_is_told_and_the_others_are_done() {
     let Some(ceph) = ceph("a deletion that is denied") else { return };
     let bucket = ServedBucket::on(Server::Ceph(ceph)).await;

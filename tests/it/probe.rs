@@ -37,7 +37,7 @@ async fn a_bucket_that_works_is_ok_with_latencies_and_keeps_no_canary() {
         "{latency:?}"
     );
     assert_eq!((health.learnt.conditional_writes, health.learnt.staging_public), (Some(true), Some(false)));
-    assert_eq!((health.learnt.versioning, health.learnt.staging_lifecycle), (Versioning::Unknown, None));
+    assert_eq!((health.learnt.versioning, health.learnt.staging_lifecycle), (Versioning::Off, None));
     assert!(health.learnt.clock_skew_ms.is_some_and(|ms| ms.abs() < 5_000), "{health:?}");
     assert_eq!(health.last_success, Some(health.checked_at));
     let left = bucket.storage.list(&Prefix::everything(), None).await.expect("the server answers").entries;
@@ -91,6 +91,21 @@ async fn a_bucket_of_originals_that_is_not_there_is_down_too() {
     let error = health.error.expect("nothing can be staged");
     assert_eq!((health.status, error.code), (HealthStatus::Down, ErrorCode::StorageMisconfigured));
     assert!(error.message.contains("S3_STAGING_BUCKET"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_check_looks_at_the_side_of_the_originals_too_and_keeps_no_canary() {
+    let bucket = TestBucket::with(&["--s3-staging-bucket=missing"]).await;
+
+    let missing = bucket.storage.check().await;
+    bucket.server.create_bucket("missing").await.expect("a folder can be made");
+    let there = bucket.storage.check().await;
+
+    let error = missing.expect_err("nothing can be staged");
+    assert_eq!(error.code(), ErrorCode::StorageMisconfigured);
+    there.expect("both buckets work");
+    let left = bucket.storage.list(&Prefix::staging(), None).await.expect("the server answers").entries;
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test]

@@ -1,8 +1,13 @@
 //! What a worker promises, shown on real processes: nothing is lost, nothing stops it.
 
-use darkroom_jobs::{Delete, ErrorCode, ImageId, Kind, ObjectKey, Receipt, Source, Status, Target, Upload};
+use darkroom_jobs::{
+    Delete, Deletion, ErrorCode, ImageId, Kind, ObjectKey, Receipt, Source, Status, Target, Upload,
+};
 
-use crate::support::darkroom::{TestDarkroom, picture};
+use crate::support::{
+    darkroom::{TestDarkroom, picture},
+    faults::FaultyServer,
+};
 
 fn code(receipt: &Receipt) -> ErrorCode {
     receipt.error.as_ref().expect("a failed job says why").code
@@ -95,10 +100,49 @@ async fn a_deleted_image_is_gone_and_does_not_come_back() {
 
     let deletion = deleted.deletion.expect("a deletion says what it removed");
     assert_eq!((deleted.status, deletion.objects), (Status::Done, 1));
-    // The embedded server does not tell versions: nothing is claimed of them.
-    assert_eq!((deletion.versions_known, deletion.verified), (false, false));
+    // The embedded server does not list versions, and says that there never were any.
+    assert_eq!((deletion.versions_known, deletion.verified), (false, true));
     assert_eq!(again.status, Status::Superseded);
     darkroom.eventually_only(&[]).await;
+}
+
+/// What a deletion claims of an empty bucket that lists no versions, and answers this when asked whether it keeps any.
+async fn deletion_where_versioning_is(status: &str, body: &str) -> Deletion {
+    let answer = |status: &str, body: &str| {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    };
+    let unknown = answer("501 Not Implemented", "<Error><Code>NotImplemented</Code></Error>");
+    let empty = answer("200 OK", "<ListBucketResult></ListBucketResult>");
+    let versioning = answer(status, body);
+    // Three looks: at the image, at its originals, at the image again.
+    let bucket =
+        FaultyServer::answering(&[&unknown, &empty, &unknown, &empty, &unknown, &empty, &versioning]).await;
+    let darkroom = TestDarkroom::start().await;
+    let _worker =
+        darkroom.worker(&[("S3_ENDPOINT_URL", &bucket.endpoint_url), ("DARKROOM_QUEUES", "delete")]);
+    let target = Target::UserPhoto { user_id: "u1".parse().expect("an id"), image_id: ImageId::random() };
+
+    let job = darkroom.producer.enqueue(Delete { target }).await.expect("redis takes jobs");
+    let receipt = darkroom.final_receipt(&job).await;
+
+    let asked = &bucket.seen()[6].line;
+    assert!(asked.contains("?versioning"), "{asked}");
+    receipt.deletion.unwrap_or_else(|| panic!("a deletion says what it removed: {:?}", receipt.error))
+}
+
+#[tokio::test]
+async fn a_deletion_in_a_bucket_that_may_have_versions_it_does_not_list_is_not_verified() {
+    let said = |status| format!("<VersioningConfiguration>{status}</VersioningConfiguration>");
+    for (status, body, verified) in [
+        ("200 OK", said(""), true),
+        ("200 OK", said("<Status>Suspended</Status>"), false),
+        ("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>".into(), false),
+    ] {
+        let deletion = deletion_where_versioning_is(status, &body).await;
+
+        assert_eq!((deletion.versions_known, deletion.verified), (false, verified), "{status} {body}");
+    }
 }
 
 #[tokio::test]

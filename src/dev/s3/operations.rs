@@ -55,6 +55,15 @@ impl S3 for Operations {
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        self.require_bucket(&request.input.bucket).await?;
+        // No status is S3's way to say that there never were versions.
+        Ok(S3Response::new(GetBucketVersioningOutput::default()))
+    }
+
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let mut input = request.input;
         self.require_bucket(&input.bucket).await?;

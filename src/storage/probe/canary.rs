@@ -77,6 +77,13 @@ impl Canary {
         }
         Ok(())
     }
+
+    /// Removes it where its removal proves nothing: what stays for now goes when the canary is dropped.
+    async fn remove_in_time(&mut self, deadline: Instant) {
+        if let Err(error) = self.remove(deadline).await {
+            debug!(%error, "canary not removed in time");
+        }
+    }
 }
 
 impl Drop for Canary {
@@ -138,6 +145,14 @@ impl Storage {
         Ok(())
     }
 
+    /// Puts a canary among the originals and removes it. An error says that originals cannot be staged.
+    pub(super) async fn try_staging(&self, deadline: Instant) -> Result<(), Error> {
+        let mut canary = Canary::new(self, STAGING_FOLDER);
+        canary.put(Bytes::from_static(b"?"), false, deadline).await?;
+        canary.remove_in_time(deadline).await;
+        Ok(())
+    }
+
     /// Puts a canary among the originals and asks for it as anybody could. An error says that originals cannot be staged.
     pub(super) async fn ask_as_a_stranger(&self, deadline: Instant) -> Result<Option<bool>, Error> {
         let mut canary = Canary::new(self, STAGING_FOLDER);
@@ -160,10 +175,7 @@ impl Storage {
             }
             Err(_) => Some(false),
         };
-        // What stays for now goes with the canary.
-        if let Err(error) = canary.remove(deadline).await {
-            debug!(%error, "canary not removed in time");
-        }
+        canary.remove_in_time(deadline).await;
         Ok(public)
     }
 

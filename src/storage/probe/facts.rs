@@ -7,7 +7,10 @@ use aws_sdk_s3::{
 use tokio::time::{Instant, timeout_at};
 
 use super::Versioning;
-use crate::storage::{Storage, error::Error};
+use crate::storage::{
+    Storage,
+    error::{Error, ErrorKind},
+};
 
 /// What was told.
 #[derive(Clone, Debug, Default)]
@@ -25,20 +28,31 @@ impl Storage {
             timeout_at(deadline, self.expires_staging()),
             self.ask_as_a_stranger(deadline),
         );
-        told.versioning = versioning.unwrap_or_default();
+        told.versioning = versioning.map(Result::unwrap_or_default).unwrap_or_default();
         told.staging_lifecycle = lifecycle.unwrap_or_default();
         told.staging_public = public?;
         Ok(())
     }
 
-    async fn versioning(&self) -> Versioning {
+    /// Whether the bucket of finished pictures keeps versions.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] and [`ErrorKind::Throttled`]: asking again may help.
+    pub async fn versioning(&self) -> Result<Versioning, Error> {
         let request = self.client.get_bucket_versioning().bucket(&self.config.s3_bucket);
-        match request.send().await.map(|answer| answer.status) {
+        let answer = match self.ask("GetBucketVersioning", request.send()).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled) => {
+                return Err(error);
+            }
+            answer => answer.map(|answer| answer.status),
+        };
+        Ok(match answer {
             Ok(Some(BucketVersioningStatus::Enabled)) => Versioning::On,
             Ok(Some(BucketVersioningStatus::Suspended)) => Versioning::Suspended,
             Ok(None) => Versioning::Off,
             Ok(Some(_)) | Err(_) => Versioning::Unknown,
-        }
+        })
     }
 
     async fn expires_staging(&self) -> Option<bool> {

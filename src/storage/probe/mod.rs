@@ -244,13 +244,17 @@ impl Storage {
         self.report(measured, told, outcome)
     }
 
-    /// Asks whether the bucket works, and nothing else: HEAD, PUT, GET and DELETE of a canary within 3 s.
+    /// Asks whether jobs can be done, and nothing else, within 3 s: HEAD, PUT, GET and DELETE of a canary, and the PUT
+    /// of one among the originals.
     ///
     /// # Errors
     ///
     /// What a job would fail with.
     pub async fn check(&self) -> Result<(), Error> {
-        self.canary_round(&mut Measured::default(), Instant::now() + LIMIT).await
+        let deadline = Instant::now() + LIMIT;
+        let mut measured = Measured::default();
+        // At once: a server that is merely slow has no time for one after the other.
+        tokio::try_join!(self.canary_round(&mut measured, deadline), self.try_staging(deadline)).map(drop)
     }
 
     fn report(&self, measured: Measured, told: Told, outcome: Result<(), Error>) -> Health {
