@@ -3,7 +3,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::{
-        Mutex,
+        Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -70,7 +70,7 @@ const WASTE: u64 = 2;
 
 #[test]
 fn a_picture_holds_less_than_its_estimate_and_not_far_less() {
-    let _alone = ALONE.lock().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let presets = [
         ("as it is", Preset::USER_PHOTO),
         ("full color", Preset { quality: 95, ..Preset::USER_PHOTO }),
@@ -100,7 +100,7 @@ fn a_picture_holds_less_than_its_estimate_and_not_far_less() {
 #[test]
 fn no_file_of_a_small_picture_holds_much() {
     const MUCH: usize = 16 << 20;
-    let _alone = ALONE.lock().unwrap();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut wrong = Vec::new();
     for name in names() {
         let original = picture(name).unwrap();

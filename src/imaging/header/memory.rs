@@ -85,13 +85,11 @@ impl Header {
             return 0;
         }
         let pixel = self.pixel.kept();
-        // Grey with alpha is widened before; alpha is multiplied in a copy; 16 bits are copied to bytes.
+        // Grey with alpha is widened before; alpha is multiplied in a copy; 16 bits are copied to pixels.
         let size = if pixel.channels == 2 { 2 * pixel.size() } else { pixel.size() };
-        let copies = 1 + u64::from(pixel.has_alpha());
+        let copies = 1 + u64::from(pixel.has_alpha()) + u64::from(pixel.bytes > 1);
         let halfway = u64::from(width) * u64::from(self.height);
-        let scaling = self.pixels() * size * copies + (halfway + u64::from(width) * u64::from(height)) * size;
-        let copying = self.pixels() * size * u64::from(pixel.bytes);
-        scaling.max(copying)
+        self.pixels() * size * copies + (halfway + u64::from(width) * u64::from(height)) * size
     }
 
     /// Conversion may go by 16 bits and a copy.
