@@ -189,6 +189,8 @@ async fn a_fail_over_is_followed_although_the_old_primary_still_answers_as_a_rep
     let receipt = darkroom.final_receipt(&job).await;
     let next = producer.enqueue(upload).await.expect("the new primary takes it");
     let refused = operator.pause(Kind::Ingest).await;
+    // The connection is closed by the first call, and made anew after the second.
+    let _broken = operator.pause(Kind::Ingest).await;
     let paused = operator.pause(Kind::Ingest).await;
 
     assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
