@@ -10,10 +10,10 @@ help: ## list the tasks
 
 demo: ## push real photos through the real queue and show what became of them (PHOTOS=folder takes yours)
 	@server="$$(scripts/setup)" && scripts/photos && \
-	  DARKROOM_REDIS_SERVER="$$server" cargo run --quiet -- demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(ARGS)
+	  DARKROOM_REDIS_SERVER="$$server" cargo run --quiet --all-features -- demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(ARGS)
 
 dev: ## run a worker with a Redis and an S3 server of its own, data in .darkroom/
-	@server="$$(scripts/setup)" && DARKROOM_REDIS_SERVER="$$server" cargo run --quiet -- dev $(ARGS)
+	@server="$$(scripts/setup)" && DARKROOM_REDIS_SERVER="$$server" cargo run --quiet --all-features -- dev $(ARGS)
 
 test: ## run every test against a real Redis and real S3 servers (Ceph on Debian 12)
 	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" cargo test --workspace --all-features $(ARGS)

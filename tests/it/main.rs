@@ -9,6 +9,7 @@
 mod support;
 
 mod bench;
+mod boot;
 mod bucket_health;
 mod ceph;
 mod command_line;
