@@ -43,7 +43,8 @@ impl Service {
     }
 
     /// Where the HTTP service listens.
-    pub fn http_addr(&self) -> Option<SocketAddr> {
+    #[cfg(feature = "dev")]
+    pub fn http_addr(&self) -> Option<std::net::SocketAddr> {
         self.server.as_ref().map(http::Server::addr)
     }
 

@@ -84,7 +84,7 @@ impl Error {
     {
         let (kind, advice) = (kind_of(&error), advice_of(&error));
         let retry_after = error.raw_response().and_then(retry_after);
-        Self { retry_after, advice, ..Self::because(kind, operation, error) }
+        Self { retry_after, advice, ..Self::because(kind, operation, cause_of(&error)) }
     }
 
     /// A 404 about a bucket itself: there is none of that name.
@@ -142,6 +142,26 @@ where
         (Some(401 | 403), _) => "S3_ACCESS_KEY_ID or S3_SECRET_ACCESS_KEY is wrong, or the key lacks a right",
         _ => return None,
     })
+}
+
+/// The server's own words, or the innermost reason why it was not reached: what lies between is for debuggers.
+fn cause_of<E>(error: &SdkError<E, HttpResponse>) -> String
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    if let Some(refusal) = error.as_service_error() {
+        return match (refusal.code(), refusal.message().filter(|message| !message.is_empty())) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(code), None) => code.to_owned(),
+            (None, _) => {
+                let status = error.raw_response().map(|response| response.status().as_u16());
+                format!("the server answered {}", status.unwrap_or_default())
+            }
+        };
+    }
+    let outermost: &(dyn StdError + 'static) = error;
+    let reasons = std::iter::successors(Some(outermost), |&reason| reason.source());
+    reasons.last().map(ToString::to_string).unwrap_or_default()
 }
 
 fn word_of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &str {

@@ -275,5 +275,17 @@ async fn what_a_setting_gets_wrong_is_told_by_the_name_of_its_variable() {
 
         assert_eq!(error.code(), code, "{word}");
         assert!(error.to_string().contains(named), "{word}: {error}");
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        assert_eq!(cause.as_deref(), Some(word), "the server's word, and nothing of ours around it");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_with_the_reason() {
+    let storage = storage(&settings("http://127.0.0.1:1", &[])).await;
+
+    let error = storage.download(&fresh_key(), 9, None).await.expect_err("nobody listens");
+
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(cause.contains("refused"), "{cause}");
 }
