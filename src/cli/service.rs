@@ -1,6 +1,6 @@
 //! A worker with the HTTP service beside it, as `worker` and `dev` run it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 
