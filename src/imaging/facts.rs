@@ -1,12 +1,9 @@
 //! What is told of a picture.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use darkroom_resize::lanczos3_u8;
 
-use super::{
-    fit,
-    header::Header,
-    raster::{Raster, Raster8, Samples},
-};
+use super::{fit, header::Header, raster::Raster8};
 
 /// What was known of an original, and what it looks like.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,19 +50,15 @@ impl Facts {
 }
 
 fn thumbnail(picture: &Raster8) -> Raster8 {
-    let size = fit::fitted((picture.width, picture.height), THUMB_SIDE);
-    let whole = Raster {
-        width: picture.width,
-        height: picture.height,
-        channels: picture.channels,
-        samples: Samples::U8(picture.samples.clone()),
+    let (from, channels) = ((picture.width, picture.height), picture.channels);
+    let (width, height) = fit::fitted(from, THUMB_SIDE);
+    let small = lanczos3_u8(&picture.samples, channels, from, (width, height));
+    let small = small.expect("a smaller picture of the same kind");
+    let samples = match channels {
+        1 => small.iter().flat_map(|grey| [*grey, *grey, *grey, 255]).collect(),
+        _ => small.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect(),
     };
-    let small = fit::resize(whole, size).expect("a smaller picture of the same kind").into_8_bit();
-    let samples = match small.channels {
-        1 => small.samples.iter().flat_map(|grey| [*grey, *grey, *grey, 255]).collect(),
-        _ => small.samples.chunks_exact(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 255]).collect(),
-    };
-    Raster8 { channels: 4, samples, ..small }
+    Raster8 { width, height, channels: 4, samples }
 }
 
 /// The mean of the fullest of 4 × 4 × 4 boxes of the color cube.
