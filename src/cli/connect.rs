@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use darkroom_jobs::Producer;
-use redis::{Client, aio::ConnectionManager};
+use redis::aio::ConnectionManager;
 
 use crate::{
     config::{self, check},
@@ -19,8 +19,7 @@ pub const AWAY: &str = "Redis did not answer as it should (DARKROOM_REDIS_URL)";
 ///
 /// When the settings of Redis cannot be used.
 pub fn producer(settings: &config::Redis) -> anyhow::Result<Producer> {
-    let (client, connection) = redis(settings)?;
-    Ok(Producer::new(client, connection, settings.namespace.clone())?)
+    Ok(producer_and_connection(settings)?.0)
 }
 
 /// A look at the queues.
@@ -29,8 +28,8 @@ pub fn producer(settings: &config::Redis) -> anyhow::Result<Producer> {
 ///
 /// As [`producer`].
 pub fn inspector(settings: &config::Redis) -> anyhow::Result<Inspector> {
-    let (_, connection) = redis(settings)?;
-    Ok(Inspector::new(producer(settings)?, connection, settings.namespace.clone()))
+    let (producer, connection) = producer_and_connection(settings)?;
+    Ok(Inspector::new(producer, connection, settings.namespace.clone()))
 }
 
 /// A way to change jobs and queues.
@@ -39,8 +38,8 @@ pub fn inspector(settings: &config::Redis) -> anyhow::Result<Inspector> {
 ///
 /// As [`producer`].
 pub fn operator(settings: &config::Redis) -> anyhow::Result<Operator> {
-    let (_, connection) = redis(settings)?;
-    Ok(Operator::new(producer(settings)?, connection, settings.namespace.clone()))
+    let (producer, connection) = producer_and_connection(settings)?;
+    Ok(Operator::new(producer, connection, settings.namespace.clone()))
 }
 
 /// The bucket.
@@ -62,9 +61,10 @@ pub async fn storage_of_environment() -> anyhow::Result<Storage> {
     Ok(Storage::new(&check::of_environment(config::S3::problems)?).await?)
 }
 
-fn redis(settings: &config::Redis) -> anyhow::Result<(Client, ConnectionManager)> {
+/// Both use the one connection.
+fn producer_and_connection(settings: &config::Redis) -> anyhow::Result<(Producer, ConnectionManager)> {
     check::together([settings.problems()])?;
     let client = connection::client(settings).context("DARKROOM_REDIS_URL is not a URL of Redis")?;
     let connection = connection::impatient(&client)?;
-    Ok((client, connection))
+    Ok((Producer::new(client, connection.clone(), settings.namespace.clone())?, connection))
 }
