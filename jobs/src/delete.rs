@@ -15,7 +15,7 @@ pub struct Delete {
 /// What a [`Delete`] removes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", expecting = "a target, which is an object with a `type`")]
 pub enum Target {
     /// One photo of a user.
     UserPhoto {

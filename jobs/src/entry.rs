@@ -2,7 +2,7 @@
 
 use crate::{
     BucketHealth, DecodeError, Delete, EnqueueError, EnqueueOptions, ErrorCode, Ingest, Job, JobId, Kind,
-    MAX_PAYLOAD_BYTES, Payload, Timestamp, Upload, job::check_context,
+    MAX_PAYLOAD_BYTES, Payload, Source, Timestamp, Upload, job::check_context,
 };
 
 /// Jobs that one call of the script takes.
@@ -47,12 +47,19 @@ impl Entry {
 }
 
 fn max_attempts<J: Job>(json: &str) -> Result<u32, DecodeError> {
-    Payload::<J>::decode(json.as_bytes()).map(|_| J::MAX_ATTEMPTS)
+    check_source(&Payload::<J>::decode(json.as_bytes())?.job)?;
+    Ok(J::MAX_ATTEMPTS)
+}
+
+/// Refuses at once what can only fail.
+fn check_source<J: Job>(job: &J) -> Result<(), DecodeError> {
+    job.source().map_or(Ok(()), Source::check).map_err(DecodeError::from)
 }
 
 pub(crate) fn encode<J: Job>(payload: &Payload<J>) -> Result<String, EnqueueError> {
     let malformed = |message| EnqueueError::Payload(DecodeError { code: ErrorCode::JobMalformed, message });
     payload.context.as_ref().map_or(Ok(()), check_context).map_err(malformed)?;
+    check_source(&payload.job).map_err(EnqueueError::Payload)?;
     let json = serde_json::to_string(payload).map_err(|error| malformed(error.to_string()))?;
     if json.len() > MAX_PAYLOAD_BYTES {
         let length = json.len();

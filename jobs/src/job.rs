@@ -13,6 +13,10 @@ pub const PAYLOAD_VERSION: u32 = 1;
 /// Largest payload that is parsed, in bytes (2 MiB); a larger one is `job_malformed`.
 pub const MAX_PAYLOAD_BYTES: usize = 2 << 20;
 
+/// Most values that a payload may have (10,000), arrays, objects and what is in them: each takes many times its text in memory. A
+/// payload with more is `job_malformed`.
+pub const MAX_PAYLOAD_VALUES: usize = 10_000;
+
 /// Largest `context` that a job may have, in bytes of JSON without blanks (4 KiB): it is copied into receipt and event.
 pub const MAX_CONTEXT_BYTES: usize = 4 << 10;
 
@@ -114,6 +118,7 @@ impl FromStr for Kind {
 /// A job with the fields that every type of job has. Unknown fields are ignored, a missing optional is its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(expecting = "a job, which is a JSON object")]
 pub struct Payload<J> {
     /// Major version of the payload; missing means 1.
     #[serde(default = "first_version")]
@@ -160,7 +165,7 @@ impl<J> From<J> for Payload<J> {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct DecodeError {
-    /// `id_invalid`, `job_malformed` or `job_version_unsupported`.
+    /// `id_invalid`, `job_malformed` or `job_version_unsupported`; from a producer also what [`Source::check`] says.
     pub code: ErrorCode,
     /// Names what is wrong; may repeat a short piece of the input.
     pub message: String,
@@ -173,18 +178,14 @@ impl<J: Job> Payload<J> {
     ///
     /// * `job_version_unsupported`: `v` is newer than [`PAYLOAD_VERSION`]; a newer worker may take it.
     /// * `id_invalid`: an id, or a staged key, is not of its form.
-    /// * `job_malformed`: everything else that does not decode, and payloads over [`MAX_PAYLOAD_BYTES`], and a
-    ///   `context` over [`MAX_CONTEXT_BYTES`] or [`MAX_CONTEXT_DEPTH`].
+    /// * `job_malformed`: everything else that does not decode, and payloads over [`MAX_PAYLOAD_BYTES`] or
+    ///   [`MAX_PAYLOAD_VALUES`], and a `context` over [`MAX_CONTEXT_BYTES`] or [`MAX_CONTEXT_DEPTH`].
     pub fn decode(json: &[u8]) -> Result<Self, DecodeError> {
         let malformed = |message| DecodeError { code: ErrorCode::JobMalformed, message };
-        if json.len() > MAX_PAYLOAD_BYTES {
-            return Err(malformed(format!(
-                "the payload has {} bytes, at most {MAX_PAYLOAD_BYTES} are allowed",
-                json.len()
-            )));
-        }
+        check_size(json)?;
         // The version first: what a newer shape looks like is not ours to judge.
         #[derive(Deserialize)]
+        #[serde(expecting = "a job, which is a JSON object")]
         struct Version {
             #[serde(default = "first_version")]
             v: u32,
@@ -208,6 +209,41 @@ impl<J: Job> Payload<J> {
         payload.context.as_ref().map_or(Ok(()), check_context).map_err(malformed)?;
         Ok(payload)
     }
+}
+
+/// Refuses a payload that would take too much memory, without reading it.
+///
+/// # Errors
+///
+/// `job_malformed`: more than [`MAX_PAYLOAD_BYTES`], or [`MAX_PAYLOAD_VALUES`].
+pub fn check_size(json: &[u8]) -> Result<(), DecodeError> {
+    let malformed = |message| Err(DecodeError { code: ErrorCode::JobMalformed, message });
+    let bytes = json.len();
+    if bytes > MAX_PAYLOAD_BYTES {
+        return malformed(format!("the payload has {bytes} bytes, at most {MAX_PAYLOAD_BYTES} are allowed"));
+    }
+    let values = values(json);
+    if values > MAX_PAYLOAD_VALUES {
+        return malformed(format!(
+            "the payload has {values} values, at most {MAX_PAYLOAD_VALUES} are allowed"
+        ));
+    }
+    Ok(())
+}
+
+/// At least as many as JSON has arrays, objects, and values in them.
+fn values(json: &[u8]) -> usize {
+    let (mut values, mut in_string, mut is_escaped) = (1, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 /// Refuses a context that a receipt cannot carry; says why.

@@ -36,7 +36,8 @@ pub use event::{Event, EventType};
 pub use id::{ImageId, InvalidId, JobId, OwnerId};
 pub use ingest::Ingest;
 pub use job::{
-    DecodeError, Job, Kind, MAX_CONTEXT_BYTES, MAX_CONTEXT_DEPTH, MAX_PAYLOAD_BYTES, PAYLOAD_VERSION, Payload,
+    DecodeError, Job, Kind, MAX_CONTEXT_BYTES, MAX_CONTEXT_DEPTH, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_VALUES,
+    PAYLOAD_VERSION, Payload, check_size,
 };
 pub use object_key::{ObjectKey, OwnerPrefix, StagedKey};
 #[cfg(feature = "producer")]
@@ -47,7 +48,7 @@ pub use receipt::{
 };
 #[cfg(feature = "producer")]
 pub use settlements::WaitError;
-pub use source::{MAX_INLINE_BYTES, MAX_SOURCE_BYTES, Source};
+pub use source::{MAX_INLINE_BYTES, MAX_SOURCE_BYTES, Source, SourceError};
 pub use timestamp::Timestamp;
 pub use upload::Upload;
 

@@ -9,8 +9,8 @@
 use std::{fs, path::Path};
 
 use darkroom_jobs::{
-    Blame, BucketHealth, Class, Delete, ErrorCode, Event, EventType, Ingest, Job, Kind, Payload, Receipt,
-    Upload, WarningCode,
+    Blame, BucketHealth, Class, DecodeError, Delete, ErrorCode, Event, EventType, Ingest, Job, Kind,
+    MAX_PAYLOAD_VALUES, Payload, Receipt, Upload, WarningCode,
 };
 use serde_json::Value;
 
@@ -125,6 +125,39 @@ fn a_context_is_at_most_4_kib_and_32_levels_and_else_the_job_is_malformed() {
     }
     for bad in [string(4097), nested(33), nested(120), nested(4000)] {
         assert_eq!(code_of::<BucketHealth>(&with(&bad)), ErrorCode::JobMalformed, "{bad}");
+    }
+}
+
+#[test]
+fn a_payload_has_at_most_ten_thousand_values_and_strings_are_none_of_them() {
+    let with = |unknown: &str| format!(r#"{{"unknown":{unknown}}}"#);
+    // The object and the array count too.
+    let numbers = |most: usize| format!("[{}]", vec!["0"; most].join(","));
+    let string = format!(r#""\"{}\"""#, ",[{".repeat(10_000));
+
+    for good in [numbers(MAX_PAYLOAD_VALUES - 2), string] {
+        assert!(Payload::<BucketHealth>::decode(with(&good).as_bytes()).is_ok());
+    }
+    for bad in [numbers(MAX_PAYLOAD_VALUES), format!("[{}]", vec!["[]"; 5_001].join(","))] {
+        assert_eq!(code_of::<BucketHealth>(&with(&bad)), ErrorCode::JobMalformed);
+    }
+}
+
+#[test]
+fn what_is_said_of_a_payload_names_no_type_of_rust() {
+    let image = "3e1f0c9a-58d4-4b7a-9f62-c0a7b1d2e3f4";
+    let source = format!(r#"{{"user_id":1,"image_id":"{image}","source":7}}"#);
+    let said = |error: DecodeError| error.message;
+
+    for message in [
+        said(Payload::<Upload>::decode(b"[]").unwrap_err()),
+        said(Payload::<Upload>::decode(source.as_bytes()).unwrap_err()),
+        said(Payload::<Delete>::decode(br#"{"target":"u"}"#).unwrap_err()),
+    ] {
+        assert!(
+            !["struct", "enum", "Version", "Source"].iter().any(|word| message.contains(word)),
+            "{message}"
+        );
     }
 }
 
