@@ -42,12 +42,19 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Lets a request through, or answers 401 or 403.
+/// Lets a request through, or answers 401 or 403; 503 when all places are taken that probes do not need.
 pub async fn admit(State(app): State<App>, request: Request, next: Next) -> Response {
-    match judge(&app.tokens, request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    if let Err(problem) = judge(&app.tokens, request.uri(), request.headers()) {
+        return problem.into_response();
     }
+    if is_open(request.uri()) {
+        return next.run(request).await;
+    }
+    let Ok(_place) = app.requests.try_acquire() else {
+        let problem = Problem::busy("as many requests as may be are being answered just now");
+        return ([(header::CONNECTION, "close")], problem).into_response();
+    };
+    next.run(request).await
 }
 
 fn judge(tokens: &Tokens, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {

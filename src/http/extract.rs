@@ -22,11 +22,21 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(params) = Query::try_from_uri(&parts.uri).map_err(|error| {
-            Problem::http(StatusCode::BAD_REQUEST, HttpCode::RequestInvalid, chain(&error))
-        })?;
-        Ok(Self(params))
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(error) => Err(twice_or_unreadable(&innermost(&error))),
+        }
     }
+}
+
+/// Every parameter is a text that may be missing: what cannot be read is one that is there twice.
+fn twice_or_unreadable(message: &str) -> Problem {
+    let twice = message.split_once("duplicate field `").and_then(|(_, rest)| rest.split_once('`'));
+    let (field, detail) = match twice {
+        Some((field, _)) => (field, format!("{field} is given more than once")),
+        None => ("query", format!("the query cannot be read: {message}")),
+    };
+    Problem::http(StatusCode::BAD_REQUEST, HttpCode::RequestInvalid, detail).of(field)
 }
 
 /// The variable part of the path, percent-decoded.
@@ -37,8 +47,9 @@ impl<S: Sync + Send> FromRequestParts<S> for Segment {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|error| {
-            Problem::http(StatusCode::BAD_REQUEST, HttpCode::RequestInvalid, chain(&error))
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| {
+            let detail = "the path is not UTF-8 when its percent signs are decoded";
+            Problem::http(StatusCode::BAD_REQUEST, HttpCode::RequestInvalid, detail).of("path")
         })?;
         Ok(Self(text))
     }
@@ -131,12 +142,10 @@ pub fn wait(text: &str) -> Result<Duration, Problem> {
     if wait <= MAX_WAIT { Ok(wait) } else { Err(wrong()) }
 }
 
-/// An error and its causes in one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
-    texts.dedup();
-    texts.join(": ")
+/// What is at the bottom of an error: those around it repeat it.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let last = std::iter::successors(Some(error), |error| error.source()).last();
+    last.unwrap_or(error).to_string()
 }
 
 #[cfg(test)]

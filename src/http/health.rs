@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use redis::Client;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, time::timeout};
 use utoipa::ToSchema;
@@ -15,7 +16,7 @@ use utoipa::ToSchema;
 use super::{
     extract::Params,
     openapi::Refusals,
-    problem::{HttpCode, Problem},
+    problem::{HttpCode, LATE, Problem, why},
     state::App,
 };
 use crate::storage::{
@@ -25,6 +26,8 @@ use crate::storage::{
 
 /// How long Redis may take for a probe.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// How long an answer to why Redis is away serves.
+const DOUBT_KEPT: Duration = Duration::from_secs(1);
 /// How long a look at the bucket serves.
 const PROBE_KEPT: Duration = Duration::from_secs(5);
 /// How long the state of the bucket may take: three seconds are promised.
@@ -69,9 +72,36 @@ pub async fn ready(State(app): State<App>) -> Result<Json<Well>, Problem> {
     let ping = redis::cmd("PING");
     let ping = ping.query_async::<()>(&mut redis);
     if !matches!(timeout(PATIENCE, ping).await, Ok(Ok(()))) {
-        return Err(Problem::queue_unavailable());
+        return Err(Problem::no_queue(app.doubt.cleared(&app.client).await));
     }
     if app.vitals.is_working() { Ok(WELL) } else { Err(unwell("no jobs are claimed: starting or stopping")) }
+}
+
+/// Why Redis does not answer, when a connection that comes back by itself says no more than that it has none: asked over a
+/// fresh one, by one request at a time, and at most once a second.
+#[derive(Debug, Default)]
+pub struct Doubt(Mutex<Option<(Instant, &'static str)>>);
+
+impl Doubt {
+    async fn cleared(&self, redis: &Client) -> &'static str {
+        let mut last = self.0.lock().await;
+        if let Some((at, why)) = *last
+            && at.elapsed() < DOUBT_KEPT
+        {
+            return why;
+        }
+        let asking = async {
+            let mut fresh = redis.get_multiplexed_async_connection().await?;
+            redis::cmd("PING").query_async::<()>(&mut fresh).await
+        };
+        let why = match timeout(PATIENCE, asking).await {
+            Ok(Ok(())) => "redis answers, and is being connected to",
+            Ok(Err(error)) => why(&error),
+            Err(_) => LATE,
+        };
+        *last = Some((Instant::now(), why));
+        why
+    }
 }
 
 /// Whether to look now.

@@ -9,8 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use darkroom_jobs::{
-    DecodeError, Delete, EnqueueOptions, ErrorCode, Ingest, Job, JobId, Kind, MAX_PAYLOAD_BYTES, ObjectKey,
-    Payload, Receipt, Status, Upload, WaitError,
+    DecodeError, Delete, EnqueueOptions, Ingest, Job, JobId, Kind, ObjectKey, Payload, Receipt, Source,
+    Status, Upload, WaitError, check_size,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use super::{
     body,
     extract::{Params, Segment, idempotency_key, wait},
-    fields::wrong_field,
+    fields::{check_source, undecodable},
     items::Items,
     openapi::Refusals,
     problem::Problem,
@@ -94,7 +94,7 @@ pub async fn delete(State(app): State<App>, request: Request) -> Result<Response
 
 async fn enqueue(app: &App, kind: Kind, request: Request) -> Result<Response, Problem> {
     let key = idempotency_key(request.headers(), MAX_KEY)?;
-    let (body, _reservation) = body::json_text(request, &app.memory).await?;
+    let (body, _reservation) = body::jobs(request, &app.memory).await?;
     match Items::of(&body)? {
         Items::One(item) => one(app, kind, item, key).await,
         Items::Many(items) => many(app, kind, &items, key).await,
@@ -128,6 +128,8 @@ async fn many(app: &App, kind: Kind, items: &[&RawValue], key: Option<String>) -
             jobs.push((payload, EnqueueOptions { idempotency_key, ..EnqueueOptions::default() }));
             object
         }));
+        // A thousand large items take long to read: others have their turn between them.
+        tokio::task::yield_now().await;
     }
     let mut pushed = within(app.producer.enqueue_json_many(kind, jobs)).await?.into_iter();
 
@@ -155,29 +157,24 @@ struct Wanted {
 impl Wanted {
     /// Decodes an item as a worker would.
     fn read(kind: Kind, item: &RawValue) -> Result<Self, Problem> {
-        fn object_of<J: Job>(json: &str) -> Result<Option<ObjectKey>, DecodeError> {
-            Payload::<J>::decode(json.as_bytes()).map(|payload| payload.job.object_key())
-        }
-        // In memory it would be a hundred times as long.
-        if item.get().len() > MAX_PAYLOAD_BYTES {
-            let detail = format!("a job has at most {MAX_PAYLOAD_BYTES} bytes");
-            let (status, code) = (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::JobMalformed);
-            return Err(Problem::job(status, code, detail).of("body"));
-        }
+        check_size(item.get().as_bytes()).map_err(|error| Problem::from(error).of("body"))?;
         let value: Value = body::parsed(item.get().as_bytes())?;
         let payload = value.to_string();
-        let object = match kind {
-            Kind::Upload => object_of::<Upload>(&payload),
-            Kind::Ingest => object_of::<Ingest>(&payload),
-            Kind::Delete => object_of::<Delete>(&payload),
-            Kind::BucketHealth => Ok(None),
+        let read = match kind {
+            Kind::Upload => read::<Upload>(&payload),
+            Kind::Ingest => read::<Ingest>(&payload),
+            Kind::Delete => read::<Delete>(&payload),
+            Kind::BucketHealth => Ok((None, None)),
         };
-        let refused = |error: DecodeError| {
-            let field = wrong_field(&value, &error.message);
-            Problem::from(error).of(field)
-        };
-        object.map(|object| Self { payload, object }).map_err(refused)
+        let (object, source) = read.map_err(|error| undecodable(kind, &value, error))?;
+        check_source(source.as_ref())?;
+        Ok(Self { payload, object })
     }
+}
+
+fn read<J: Job>(json: &str) -> Result<(Option<ObjectKey>, Option<Source>), DecodeError> {
+    let job = Payload::<J>::decode(json.as_bytes())?.job;
+    Ok((job.object_key(), job.source().cloned()))
 }
 
 /// How long to wait.
@@ -243,8 +240,8 @@ pub struct ListParams {
     /// With this status alone.
     status: Option<String>,
     /// At most so many of each queue, 1 to 500; 50 when unset.
-    #[param(minimum = 1, maximum = 500)]
-    limit: Option<u16>,
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 500)]
+    limit: Option<String>,
 }
 
 /// Jobs, the newest first.
@@ -273,10 +270,7 @@ pub async fn list(
     let kind = |text: String| text.parse::<Kind>().map_err(|error| Problem::invalid("kind", error));
     let kinds = params.kind.map(kind).transpose()?.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]);
     let status = params.status.map(status).transpose()?;
-    let limit = params.limit.unwrap_or(50);
-    if !(1..=MOST_RECEIPTS).contains(&limit) {
-        return Err(Problem::invalid("limit", format!("limit is 1 to {MOST_RECEIPTS}")));
-    }
+    let limit = params.limit.as_deref().map(limit).transpose()?.unwrap_or(50);
     let reading = async {
         let mut jobs = Vec::new();
         for kind in kinds {
@@ -289,6 +283,13 @@ pub async fn list(
     Ok(Json(JobList { jobs: jobs.map_err(|_| Problem::queue_unavailable())?? }))
 }
 
+fn limit(text: &str) -> Result<u16, Problem> {
+    let number = text.parse().ok().filter(|number| (1..=MOST_RECEIPTS).contains(number));
+    number.ok_or_else(|| Problem::invalid("limit", format!("limit is 1 to {MOST_RECEIPTS}, not {text:?}")))
+}
+
 fn status(text: String) -> Result<Status, Problem> {
-    serde_json::from_value(Value::String(text)).map_err(|error| Problem::invalid("status", error.to_string()))
+    const STATUSES: &str = "queued, running, retrying, done, failed, superseded, expired or cancelled";
+    let wrong = |_| Problem::invalid("status", format!("status is {STATUSES}, not {text:?}"));
+    serde_json::from_value(Value::String(text.clone())).map_err(wrong)
 }

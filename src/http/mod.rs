@@ -151,19 +151,22 @@ fn shared(
     let client = connection::client(redis)?;
     let managed = connection::managed(&client)?;
     let keys = redis.namespace.clone();
-    let producer = Producer::new(client, managed.clone(), keys.clone())?;
+    let producer = Producer::new(client.clone(), managed.clone(), keys.clone())?;
     Ok(Shared {
         tokens: auth::Tokens::new(settings),
         inspector: Inspector::new(producer.clone(), managed.clone(), keys.clone()),
         operator: Operator::new(producer.clone(), managed.clone(), keys.clone()),
         board: HealthBoard::new(managed.clone(), keys),
         prober: health::Prober::default(),
+        doubt: health::Doubt::default(),
+        client,
         producer,
         redis: managed,
         storage: parts.storage,
         vitals: parts.vitals,
-        memory: body::Memory::new(settings.upload_memory),
-        waits: Semaphore::new(serve::CONNECTIONS / 2),
+        memory: body::Memory::new(settings.upload_memory, serve::BODIES),
+        requests: Semaphore::new(serve::REQUESTS),
+        waits: Semaphore::new(serve::WAITS),
         max_waiting: settings.max_waiting,
         metrics: metrics::Metrics::new(parts.registry, settings.upload_memory),
         contract: openapi::document(&routes().into_openapi()),

@@ -11,7 +11,7 @@ use redis::RedisError;
 use serde::Serialize;
 use tracing::warn;
 
-use crate::storage;
+use crate::{queue::boot::is_login, storage};
 
 /// Media type of problems.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -121,7 +121,11 @@ impl Problem {
 
     /// Redis did not answer in time: what was asked may have been done.
     pub fn queue_unavailable() -> Self {
-        let detail = "redis did not answer in time; what was asked may or may not have been done";
+        Self::no_queue(&format!("{LATE}; {UNKNOWN}"))
+    }
+
+    /// Redis is of no use just now.
+    pub fn no_queue(detail: &str) -> Self {
         let problem = Self::job(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::QueueUnavailable, detail);
         problem.again_in(Duration::from_secs(1))
     }
@@ -179,7 +183,28 @@ impl From<DecodeError> for Problem {
 impl From<RedisError> for Problem {
     fn from(error: RedisError) -> Self {
         warn!(error = %error, "redis did not answer a request");
-        Self::queue_unavailable()
+        Self::no_queue(&format!("{}; {UNKNOWN}", why(&error)))
+    }
+}
+
+/// What is said of a Redis that takes too long.
+pub const LATE: &str = "redis did not answer in time";
+const UNKNOWN: &str = "what was asked may or may not have been done";
+
+/// Why Redis is of no use, without its address or what it said: strangers may read it.
+pub fn why(error: &RedisError) -> &'static str {
+    if is_login(error) {
+        "redis refuses the user, the password or a right of DARKROOM_REDIS_URL"
+    } else if error.is_connection_refusal() {
+        "redis cannot be reached: nothing takes connections at DARKROOM_REDIS_URL"
+    } else if error.is_timeout() {
+        LATE
+    } else if error.is_connection_dropped() {
+        "the connection to redis broke"
+    } else if error.is_io_error() {
+        "redis cannot be reached at DARKROOM_REDIS_URL; the log says why"
+    } else {
+        "redis refused; the log says why"
     }
 }
 

@@ -25,6 +25,12 @@ use tracing::{debug, warn};
 
 /// Connections at once; others wait in the system's backlog. Files are needed for Redis and S3 too.
 pub const CONNECTIONS: usize = 512;
+/// Requests at once that are not of probes: whatever callers do, `/livez`, `/readyz` and `/metrics` have connections left.
+pub const REQUESTS: usize = CONNECTIONS - 32;
+/// Long polls at once.
+pub const WAITS: usize = CONNECTIONS / 2;
+/// Bodies that are being received at once: with all long polls they leave requests to others.
+pub const BODIES: usize = CONNECTIONS / 8 * 3;
 /// Longest time for the head of a request, between two requests, and in which a client reads nothing of its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same when half of the connections are taken: whoever is idle makes room.

@@ -3,13 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use darkroom_jobs::{Kind, Producer};
-use redis::aio::ConnectionManager;
+use redis::{Client, aio::ConnectionManager};
 use tokio::{
     sync::{Semaphore, watch},
     time::timeout,
 };
 
-use super::{auth::Tokens, body::Memory, health::Prober, metrics::Metrics, problem::Problem};
+use super::{
+    auth::Tokens,
+    body::Memory,
+    health::{Doubt, Prober},
+    metrics::Metrics,
+    problem::Problem,
+};
 use crate::{
     queue::{health::HealthBoard, inspect::Inspector, operate::Operator, vitals::Vitals},
     storage::Storage,
@@ -29,11 +35,16 @@ pub struct Shared {
     pub inspector: Inspector,
     pub operator: Operator,
     pub redis: ConnectionManager,
+    /// For a connection of its own.
+    pub client: Client,
+    pub doubt: Doubt,
     pub storage: Storage,
     pub board: HealthBoard,
     pub prober: Prober,
     pub vitals: Vitals,
     pub memory: Memory,
+    /// Places for requests that are not of probes: the other connections are there for those.
+    pub requests: Semaphore,
     /// Places for long polls: the other connections are there for everybody else.
     pub waits: Semaphore,
     pub max_waiting: Option<u64>,

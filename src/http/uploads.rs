@@ -21,15 +21,13 @@ use utoipa::ToSchema;
 use super::{
     body::{self, Original},
     extract::{Owner, Params, idempotency_key},
+    fields::{self, Field, reads},
     jobs::{MAX_KEY, Taken},
     openapi::Refusals,
     problem::Problem,
     state::{App, within},
 };
-use crate::{
-    digest,
-    storage::{error::ErrorKind, put::ObjectAttributes},
-};
+use crate::storage::{error::ErrorKind, put::ObjectAttributes};
 
 /// How long a signed PUT is valid.
 const PUT_VALID: Duration = Duration::from_secs(15 * 60);
@@ -76,6 +74,15 @@ enum OwnerText {
     Text(String),
     Number(u64),
 }
+
+/// The fields of a [`PresignRequest`], in words.
+const PRESIGN: [Field; 5] = [
+    Field::optional("user_id", reads::<Option<OwnerText>>, "a string or an integer"),
+    Field::optional("product_id", reads::<Option<OwnerText>>, "a string or an integer"),
+    Field::optional("image_id", reads::<Option<String>>, "a UUID with hyphens"),
+    Field::required("bytes", reads::<u64>, "the size of the original in bytes, a whole number"),
+    Field::required("content_type", reads::<String>, "image/* or application/octet-stream"),
+];
 
 impl OwnerText {
     fn into_text(self) -> String {
@@ -181,10 +188,9 @@ async fn stage(
     repeats: bool,
 ) -> Result<Staged, Problem> {
     let key = StagedKey::of(owner.kind(), owner.id(), image_id);
-    let sha256 = digest::sha256(&original.bytes);
     let attributes = ObjectAttributes {
         content_type: original.content_type.clone(),
-        source_sha256: Some(sha256.clone()),
+        source_sha256: Some(original.sha256.clone()),
         ..ObjectAttributes::default()
     };
     let object = ObjectKey::staged(&key);
@@ -199,7 +205,8 @@ async fn stage(
         }
         _ => error.into(),
     })?;
-    Ok(Staged { key, bytes: original.bytes.len() as u64, sha256, fresh: !stored.already_there })
+    let (bytes, sha256) = (original.bytes.len() as u64, original.sha256);
+    Ok(Staged { key, bytes, sha256, fresh: !stored.already_there })
 }
 
 async fn enqueue(
@@ -274,7 +281,8 @@ async fn tidy(app: &App, staged: &Staged, earlier: Option<&JobId>) {
     )
 )]
 pub async fn presign(State(app): State<App>, request: Request) -> Result<Json<PresignAnswer>, Problem> {
-    let (wanted, _reservation) = body::json::<PresignRequest>(request, &app.memory).await?;
+    let wanted = body::json(request, &app.memory).await?;
+    let wanted: PresignRequest = fields::read(wanted, &PRESIGN)?;
     let (user_id, product_id) =
         (wanted.user_id.map(OwnerText::into_text), wanted.product_id.map(OwnerText::into_text));
     let owner = Owner::of(user_id.as_deref(), product_id.as_deref())?;

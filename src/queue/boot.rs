@@ -68,7 +68,7 @@ pub async fn ready(settings: &config::Redis) -> Result<(), Refusal> {
             Ok(verdict) => return verdict,
             Err(error) => error,
         };
-        if error.kind() == ErrorKind::AuthenticationFailed || is_login(&error) {
+        if is_login(&error) {
             return Err(Refusal::Login(error));
         }
         if told.is_none_or(|told| told.elapsed() >= REMINDER) {
@@ -80,8 +80,10 @@ pub async fn ready(settings: &config::Redis) -> Result<(), Refusal> {
     }
 }
 
-fn is_login(error: &RedisError) -> bool {
-    matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
+/// Whether Redis refuses the user, the password, or what the user may do: waiting does not mend that.
+pub fn is_login(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
 }
 
 async fn examine(

@@ -77,7 +77,7 @@ async fn what_is_no_upload_is_refused_with_the_field_named() {
         ("?user_id=..%2Fx", 422, "id_invalid", "user_id"),
         ("?product_id=", 422, "id_invalid", "product_id"),
         ("?user_id=u&image_id=7", 422, "id_invalid", "image_id"),
-        ("?user_id=u&user_id=v", 400, "request_invalid", ""),
+        ("?user_id=u&user_id=v", 400, "request_invalid", "user_id"),
     ] {
         assert_eq!(problem(post(query)).await, (status, code.into(), field.into()), "{query}");
     }
@@ -305,11 +305,10 @@ async fn what_cannot_be_an_original_is_not_signed() {
             "content_type",
         ),
         (json!({ "user_id": "a/b", "bytes": 1, "content_type": "image/png" }), 422, "id_invalid", "user_id"),
-        (json!([]), 422, "request_invalid", "user_id"),
+        (json!([]), 422, "request_invalid", "body"),
     ] {
         let refused = problem(service.post("/api/uploads/presign").json(&wanted)).await;
-        assert_eq!((refused.0, refused.1.as_str()), (status, code), "{wanted}: {refused:?}");
-        assert!(refused.2 == field || wanted.is_array(), "{wanted}: {refused:?}");
+        assert_eq!(refused, (status, code.into(), field.into()), "{wanted}");
     }
     let text = service.post("/api/uploads/presign").header("content-type", "text/plain").body("{}");
     assert_eq!(problem(text).await.0, 415);

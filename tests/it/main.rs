@@ -22,6 +22,8 @@ mod deploy;
 mod embedded_s3;
 mod http_clients;
 mod http_jobs;
+mod http_limits;
+mod http_refusals;
 mod http_service;
 mod http_uploads;
 mod http_watched;
