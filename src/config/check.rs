@@ -3,9 +3,8 @@
 use std::{collections::BTreeSet, fmt, path::Path, time::Duration};
 
 use clap::{Arg, Args, Command, error::ErrorKind};
-use serde::Serialize;
 
-use super::{Dev, Http, Imaging, Log, Redis, S3, Traces, Worker, secret_file};
+use super::{Dev, Http, Imaging, Log, Memory, Redis, S3, Traces, Worker, secret_file};
 
 /// Every setting there is.
 #[derive(Args, Clone, Debug)]
@@ -37,7 +36,7 @@ pub struct Everything {
 }
 
 /// A setting that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// Its variable.
     pub variable: String,
@@ -236,6 +235,9 @@ fn is_prefix(prefix: &str) -> bool {
     prefix.is_empty() || (prefix.ends_with('/') && safe && prefix.chars().all(allowed))
 }
 
+/// Handing back takes up to 7 s when Redis is slow, and a worker is gone 28 s after the signal.
+const MOST_SHUTDOWN: Duration = Duration::from_secs(20);
+
 impl Worker {
     /// Times that do not fit.
     pub fn problems(&self) -> Vec<Problem> {
@@ -262,6 +264,11 @@ impl Worker {
                 "DARKROOM_LEASE_MS",
                 "is more than an hour: the job of a worker that died would wait as long".into(),
             ),
+            (
+                self.shutdown > MOST_SHUTDOWN,
+                "DARKROOM_SHUTDOWN_MS",
+                "is more than 20000: what is left is handed back after it, and supervisors kill after 28 s".into(),
+            ),
             (self.reap > self.outage, "DARKROOM_OUTAGE_MS", "is shorter than DARKROOM_REAP_MS".into()),
             (self.retry_base > self.retry_max, "DARKROOM_RETRY_MAX_MS", "is shorter than DARKROOM_RETRY_BASE_MS".into()),
             (
@@ -274,11 +281,25 @@ impl Worker {
     }
 }
 
+/// Less decodes no photo of a phone; it is bytes where MiB were meant.
+const LEAST_IMAGE_MEMORY: u64 = 64 << 20;
+/// More is no machine's.
+const MOST_IMAGE_MEMORY: u64 = 1 << 40;
+
 impl Imaging {
     /// Limits that no picture could pass.
     pub fn problems(&self) -> Vec<Problem> {
         let positive = |variable, value: u64| (value == 0, variable, "is at least 1".to_owned());
+        let memory = match self.image_memory {
+            Memory::Bytes(bytes) => bytes,
+            Memory::Percent(_) => LEAST_IMAGE_MEMORY,
+        };
         those([
+            (
+                !(LEAST_IMAGE_MEMORY..=MOST_IMAGE_MEMORY).contains(&memory),
+                "DARKROOM_IMAGE_MEMORY",
+                "is 64MiB to 1024GiB, or a share like 60%; a number alone is bytes".into(),
+            ),
             positive("DARKROOM_MAX_PIXELS", self.max_pixels),
             positive("DARKROOM_MAX_SIDE", self.max_side.into()),
             positive("DARKROOM_MAX_ASPECT_RATIO", self.max_aspect_ratio.into()),

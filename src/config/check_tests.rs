@@ -53,6 +53,22 @@ fn a_lease_is_an_hour_at_most() {
 }
 
 #[test]
+fn a_shutdown_leaves_time_to_hand_back_before_supervisors_kill() {
+    assert_eq!(variables_of(&["--shutdown=20000"]), [""; 0]);
+    assert_eq!(variables_of(&["--shutdown=20001"]), ["DARKROOM_SHUTDOWN_MS"]);
+}
+
+#[test]
+fn memory_for_pictures_is_an_amount_that_a_picture_fits_in_and_a_machine_has() {
+    for good in ["1%", "100%", "64MiB", "67108864", "1024GiB"] {
+        assert_eq!(variables_of(&[&format!("--image-memory={good}")]), [""; 0], "{good}");
+    }
+    for bad in ["0", "60", "512", "67108863", "1025GiB"] {
+        assert_eq!(variables_of(&[&format!("--image-memory={bad}")]), ["DARKROOM_IMAGE_MEMORY"], "{bad}");
+    }
+}
+
+#[test]
 fn a_prefix_ends_in_a_slash_and_leads_nowhere_else() {
     for good in ["", "media/", "shop/eu-1/"] {
         assert!(is_prefix(good), "{good}");

@@ -12,6 +12,9 @@ use super::{
 /// Largest original, which one upload must be able to hold.
 const LARGEST: u64 = darkroom_jobs::MAX_SOURCE_BYTES;
 
+/// Fewest characters of a token: shorter ones can be guessed over the network.
+const SHORTEST_TOKEN: usize = 16;
+
 /// The HTTP service.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "HTTP")]
@@ -19,7 +22,7 @@ pub struct Http {
     /// Address and port of the HTTP service; port 0 picks one and logs it, empty means no service.
     #[arg(long, env = "DARKROOM_HTTP_ADDR", default_value = "127.0.0.1:8080", value_parser = address)]
     pub http_addr: Address,
-    /// Tokens that callers show as `Authorization: Bearer`, separated by commas; unset: this machine alone is served.
+    /// Tokens of at least 16 characters that callers show as `Authorization: Bearer`, separated by commas; unset: this machine alone is served.
     #[arg(long, env = "DARKROOM_API_TOKENS", hide_env_values = true)]
     pub api_tokens: Option<Secret>,
     /// Memory of all uploads that are being received.
@@ -55,6 +58,13 @@ impl Http {
                 !self.tokens().all(sendable),
                 "DARKROOM_API_TOKENS",
                 "a token has letters, digits and punctuation alone".into(),
+            ),
+            (
+                self.tokens().any(|token| token.len() < SHORTEST_TOKEN),
+                "DARKROOM_API_TOKENS",
+                format!(
+                    "a token has fewer than {SHORTEST_TOKEN} characters; `openssl rand -hex 24` makes one"
+                ),
             ),
             (
                 self.upload_memory < LARGEST,
@@ -96,7 +106,7 @@ mod tests {
     fn an_address_that_others_reach_needs_a_token() {
         assert_eq!(variables(&["--http-addr=0.0.0.0:80"]), ["DARKROOM_API_TOKENS"]);
         assert_eq!(variables(&["--http-addr=[::]:80", "--api-tokens= , "]), ["DARKROOM_API_TOKENS"]);
-        assert_eq!(variables(&["--http-addr=0.0.0.0:80", "--api-tokens=hush"]), [""; 0]);
+        assert_eq!(variables(&["--http-addr=0.0.0.0:80", "--api-tokens=0123456789abcdef"]), [""; 0]);
         assert_eq!(variables(&["--http-addr=[::1]:80"]), [""; 0]);
         assert_eq!(variables(&["--http-addr=[::ffff:127.0.0.1]:80"]), [""; 0]);
     }
@@ -111,11 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_can_be_guessed_is_refused_beside_a_good_one_and_on_any_address() {
+        assert_eq!(variables(&["--api-tokens=0123456789abcde"]), ["DARKROOM_API_TOKENS"]);
+        assert_eq!(variables(&["--api-tokens=0123456789abcdef,x"]), ["DARKROOM_API_TOKENS"]);
+        assert_eq!(variables(&["--http-addr=", "--api-tokens=x"]), ["DARKROOM_API_TOKENS"]);
+    }
+
+    #[test]
     fn tokens_are_a_list_and_memory_holds_one_original() {
         let line = Line::try_parse_from(["darkroom", "--api-tokens=a, b,,c"]).unwrap();
 
         assert_eq!(line.http.tokens().collect::<Vec<_>>(), ["a", "b", "c"]);
-        assert_eq!(variables(&["--api-tokens=a b"]), ["DARKROOM_API_TOKENS"]);
+        assert_eq!(variables(&["--api-tokens=0123456789 abcdef"]), ["DARKROOM_API_TOKENS"]);
         assert_eq!(variables(&["--upload-memory=31MiB"]), ["DARKROOM_UPLOAD_MEMORY"]);
     }
 }

@@ -8,6 +8,7 @@ mod http;
 pub mod secret_file;
 pub mod steps;
 mod traces;
+pub mod unknown;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 

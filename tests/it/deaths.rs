@@ -184,7 +184,7 @@ async fn a_worker_that_is_told_to_stop_hands_back_what_it_cannot_finish() {
 #[tokio::test]
 async fn a_second_signal_hands_back_at_once() {
     let darkroom = TestDarkroom::start().await;
-    let mut worker = darkroom.worker_stopping_at(Step::Fetched, &[("DARKROOM_SHUTDOWN_MS", "3600000")]);
+    let mut worker = darkroom.worker_stopping_at(Step::Fetched, &[("DARKROOM_SHUTDOWN_MS", "20000")]);
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
     worker.reached(Step::Fetched).await;
 
