@@ -7,7 +7,7 @@ use clap::{ArgMatches, Command, CommandFactory, error::ErrorKind};
 use super::{CONFIGURATION, out, version};
 use crate::config::{
     check::{self, Problem, Problems},
-    secret_file,
+    secret_file, unknown,
 };
 
 /// Parses the command line. When a setting in the environment is what it fails for, all that are wrong are told, also
@@ -30,7 +30,10 @@ pub fn understand<C: CommandFactory>(
         return Err(if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let problems = match error.kind() {
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue | ErrorKind::MissingRequiredArgument => {
+        ErrorKind::ValueValidation
+        | ErrorKind::InvalidValue
+        | ErrorKind::InvalidUtf8
+        | ErrorKind::MissingRequiredArgument => {
             let alone = problems(command.clone(), &argv);
             let mended = check::mended(command, &alone).try_get_matches_from(&argv);
             if let Ok(matches) = &mended
@@ -47,6 +50,10 @@ pub fn understand<C: CommandFactory>(
         error.exit();
     }
     eprintln!("{}", Problems(problems));
+    // The variable that is missing may be there, under a name with a typo.
+    for unknown in unknown::in_environment() {
+        eprintln!("{}: {unknown}", unknown.variable);
+    }
     Err(ExitCode::from(CONFIGURATION))
 }
 

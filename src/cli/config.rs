@@ -3,19 +3,22 @@
 use std::process::ExitCode;
 
 use clap::{Args, FromArgMatches as _, Subcommand};
+use serde_json::json;
 
 use super::{CONFIGURATION, out};
 use crate::config::{
     check::{self, Everything, Problem},
-    secret_file,
+    secret_file, unknown,
 };
 
 /// Looks at the settings.
 #[derive(Debug, Subcommand)]
 pub enum Config {
     /// Tells every setting that cannot be used, without connecting to anything.
+    ///
+    /// Also warns of variables that look like settings and are none; those alone do not make it fail.
     Check {
-        /// One JSON object per wrong setting, on stdout.
+        /// One JSON object per wrong setting or warning, on stdout.
         #[arg(long)]
         json: bool,
     },
@@ -29,12 +32,11 @@ pub enum Config {
 pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let Config::Check { json } = config;
     let problems = problems();
-    for problem in &problems {
-        if *json {
-            out::line(serde_json::to_string(problem)?)?;
-        } else {
-            out::line(format_args!("{}: {}", problem.variable, problem.message))?;
-        }
+    for Problem { variable, message } in &problems {
+        tell(*json, "error", variable, message)?;
+    }
+    for unknown in unknown::in_environment() {
+        tell(*json, "warning", &unknown.variable, &unknown.to_string())?;
     }
     if !problems.is_empty() {
         return Ok(ExitCode::from(CONFIGURATION));
@@ -43,6 +45,14 @@ pub fn run(config: &Config) -> anyhow::Result<ExitCode> {
         out::line("every setting can be used")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn tell(json: bool, level: &str, variable: &str, message: &str) -> anyhow::Result<()> {
+    if json {
+        return out::line(json!({ "level": level, "variable": variable, "message": message }));
+    }
+    let mark = if level == "warning" { "warning: " } else { "" };
+    out::line(format_args!("{mark}{variable}: {message}"))
 }
 
 /// First each setting by itself; then, with others in the place of the wrong ones, all together.

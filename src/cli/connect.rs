@@ -2,24 +2,37 @@
 
 use anyhow::Context as _;
 use darkroom_jobs::Producer;
-use redis::aio::ConnectionManager;
+use redis::{RedisResult, aio::ConnectionManager};
 
 use crate::{
     config::{self, check},
-    queue::{connection, inspect::Inspector, operate::Operator},
+    queue::{boot, connection, inspect::Inspector, operate::Operator},
     storage::Storage,
 };
 
 /// What is said when a call of Redis failed.
 pub const AWAY: &str = "Redis did not answer as it should (DARKROOM_REDIS_URL)";
 
-/// A producer on a connection that is made when it is first used.
+/// A producer, when Redis answers.
 ///
 /// # Errors
 ///
-/// When the settings of Redis cannot be used.
-pub fn producer(settings: &config::Redis) -> anyhow::Result<Producer> {
-    Ok(producer_and_connection(settings)?.0)
+/// When the settings of Redis cannot be used, or Redis does not answer or refuses us.
+pub async fn producer(settings: &config::Redis) -> anyhow::Result<Producer> {
+    Ok(answering(settings).await?.0)
+}
+
+/// A producer, unless Redis refuses us: for a command that tells what becomes of each job, also when Redis is away.
+///
+/// # Errors
+///
+/// When the settings of Redis cannot be used, or Redis refuses us.
+pub async fn producer_let_in(settings: &config::Redis) -> anyhow::Result<Producer> {
+    let (producer, connection) = producer_and_connection(settings)?;
+    match ask(connection).await {
+        Err(error) if boot::is_login(&error) => Err(error).context(AWAY),
+        _ => Ok(producer),
+    }
 }
 
 /// A look at the queues.
@@ -27,8 +40,8 @@ pub fn producer(settings: &config::Redis) -> anyhow::Result<Producer> {
 /// # Errors
 ///
 /// As [`producer`].
-pub fn inspector(settings: &config::Redis) -> anyhow::Result<Inspector> {
-    let (producer, connection) = producer_and_connection(settings)?;
+pub async fn inspector(settings: &config::Redis) -> anyhow::Result<Inspector> {
+    let (producer, connection) = answering(settings).await?;
     Ok(Inspector::new(producer, connection, settings.namespace.clone()))
 }
 
@@ -37,9 +50,25 @@ pub fn inspector(settings: &config::Redis) -> anyhow::Result<Inspector> {
 /// # Errors
 ///
 /// As [`producer`].
-pub fn operator(settings: &config::Redis) -> anyhow::Result<Operator> {
-    let (producer, connection) = producer_and_connection(settings)?;
+pub async fn operator(settings: &config::Redis) -> anyhow::Result<Operator> {
+    let (producer, connection) = answering(settings).await?;
     Ok(Operator::new(producer, connection, settings.namespace.clone()))
+}
+
+/// Both, when Redis answers.
+async fn answering(settings: &config::Redis) -> anyhow::Result<(Producer, ConnectionManager)> {
+    let (producer, connection) = producer_and_connection(settings)?;
+    ask(connection.clone()).await.context(AWAY)?;
+    Ok((producer, connection))
+}
+
+/// Whether Redis lets us in. A transaction would not say: the client loses its connection over one that is refused.
+async fn ask(mut connection: ConnectionManager) -> RedisResult<()> {
+    match redis::cmd("PING").query_async(&mut connection).await {
+        // A user without the right to ask this may have those that the command needs.
+        Err(error) if error.code() == Some("NOPERM") => Ok(()),
+        answer => answer,
+    }
 }
 
 /// The bucket.

@@ -8,7 +8,10 @@ use std::{
 
 use clap::Args;
 
-use super::{service::Service, signal::stop_signal};
+use super::{
+    service::{Service, warn_of_unknown_variables},
+    signal::stop_signal,
+};
 use crate::{
     config::{
         self,
@@ -50,6 +53,7 @@ impl Dev {
 ///
 /// When a server does not start, or the worker dies.
 pub async fn run(args: Dev) -> anyhow::Result<ExitCode> {
+    warn_of_unknown_variables();
     check::together([args.problems()])?;
     let Dev { dir, dev, worker, imaging, http, traces: _ } = args;
     let stop = stop_signal()?;

@@ -88,7 +88,7 @@ enum Owner {
 /// When the call is wrong, a file cannot be read, or Redis or the bucket cannot be reached.
 pub async fn run(args: Enqueue) -> anyhow::Result<ExitCode> {
     let order = order(&args)?;
-    let producer = connect::producer(&args.redis)?;
+    let producer = connect::producer_let_in(&args.redis).await?;
     let mut taken = Taken::new(args.json);
 
     match order {

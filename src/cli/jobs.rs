@@ -6,11 +6,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use darkroom_jobs::{ErrorCode, JobId, Kind, Receipt, Status};
 
-use super::{connect, originals, out};
-use crate::{
-    config,
-    queue::operate::{OperateError, Operator, Removed},
-};
+use super::{common::Common, connect, originals, out};
+use crate::queue::operate::{OperateError, Operator, Removed};
 
 /// Shows where jobs stand; retries, cancels or discards them.
 #[derive(Args, Debug)]
@@ -78,15 +75,6 @@ enum What {
     },
 }
 
-#[derive(Args, Debug)]
-struct Common {
-    /// Prints JSON, one object (mostly a receipt) on each line.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    redis: config::Redis,
-}
-
 /// Runs the command; 1 when a job is unknown, or not in a state for it.
 ///
 /// # Errors
@@ -104,7 +92,7 @@ pub async fn run(args: Jobs) -> anyhow::Result<ExitCode> {
 }
 
 async fn show(common: &Common, id: &JobId) -> anyhow::Result<ExitCode> {
-    let receipt = connect::producer(&common.redis)?.receipt(id).await.context(connect::AWAY)?;
+    let receipt = connect::producer(&common.redis).await?.receipt(id).await.context(connect::AWAY)?;
 
     let Some(receipt) = receipt else {
         eprintln!("{}", unknown(id));
@@ -114,6 +102,9 @@ async fn show(common: &Common, id: &JobId) -> anyhow::Result<ExitCode> {
     if !common.json
         && let Some(why) = why(&receipt)
     {
+        if is_under_way(receipt.status) {
+            out::line("  the last attempt failed:")?;
+        }
         out::line(why)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -125,7 +116,7 @@ async fn list(
     status: Option<Status>,
     limit: usize,
 ) -> anyhow::Result<ExitCode> {
-    let inspector = connect::inspector(&common.redis)?;
+    let inspector = connect::inspector(&common.redis).await?;
     let mut found = 0;
     for kind in kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]) {
         for receipt in inspector.list(kind, status, limit).await.context(connect::AWAY)? {
@@ -140,7 +131,8 @@ async fn list(
 }
 
 async fn retry_dead(common: &Common, kind: Kind, code: Option<ErrorCode>) -> anyhow::Result<ExitCode> {
-    let retried = connect::operator(&common.redis)?.retry_dead(kind, code).await.context(connect::AWAY)?;
+    let retried =
+        connect::operator(&common.redis).await?.retry_dead(kind, code).await.context(connect::AWAY)?;
     if common.json {
         out::line(serde_json::json!({ "kind": kind, "retried": retried }))?;
     } else {
@@ -150,7 +142,7 @@ async fn retry_dead(common: &Common, kind: Kind, code: Option<ErrorCode>) -> any
 }
 
 async fn retry(common: &Common, ids: &[JobId]) -> anyhow::Result<ExitCode> {
-    let operator = connect::operator(&common.redis)?;
+    let operator = connect::operator(&common.redis).await?;
     let mut code = ExitCode::SUCCESS;
     for id in ids {
         match operator.retry(id).await {
@@ -166,7 +158,7 @@ async fn remove(
     ids: &[JobId],
     how: impl AsyncFn(&Operator, &JobId) -> Result<Removed, OperateError>,
 ) -> anyhow::Result<ExitCode> {
-    let operator = connect::operator(&common.redis)?;
+    let operator = connect::operator(&common.redis).await?;
     let mut removed = Vec::new();
     let ended = async {
         let mut code = ExitCode::SUCCESS;
@@ -230,12 +222,33 @@ fn line(receipt: &Receipt) -> String {
     let (id, kind, status) = (&receipt.job_id, receipt.kind, receipt.status.as_str());
     let what = match (&receipt.object, &receipt.error) {
         (Some(object), _) => object.key.to_string(),
-        (None, Some(error)) => error.code.to_string(),
-        (None, None) => String::new(),
+        (None, Some(error)) if !is_under_way(receipt.status) => error.code.to_string(),
+        (None, _) => String::new(),
     };
     format!("{id:<26}  {kind:<13}  {status:<10}  {what}", kind = kind.as_str()).trim_end().to_owned()
 }
 
+/// Whether what the receipt says of a failure is about an earlier attempt.
+fn is_under_way(status: Status) -> bool {
+    matches!(status, Status::Queued | Status::Running)
+}
+
 fn status(text: &str) -> Result<Status, String> {
     serde_json::from_value(text.into()).map_err(|_| format!("no such status: {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_runs_again_is_shown_without_its_old_failure() {
+        let failed = include_str!("../../jobs/tests/wire/receipt-failed.json");
+        let failed: Receipt = serde_json::from_str(failed).unwrap();
+        let with = |status| line(&Receipt { status, ..failed.clone() });
+        let code = failed.error.as_ref().unwrap().code.as_str();
+
+        assert!(with(Status::Failed).ends_with(code) && with(Status::Retrying).ends_with(code));
+        assert!(with(Status::Running).ends_with("running") && with(Status::Queued).ends_with("queued"));
+    }
 }

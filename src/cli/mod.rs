@@ -5,6 +5,7 @@
 #[cfg(feature = "dev")]
 pub mod bench;
 mod call;
+mod common;
 pub mod completions;
 pub mod config;
 mod connect;
@@ -29,13 +30,17 @@ pub mod worker;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
+use redis::RedisError;
 
-use crate::config::{
-    Log, Traces,
-    check::{Problem, Problems},
+use crate::{
+    config::{
+        Http, Imaging, Log, Redis, S3, Traces, Worker,
+        check::{Problem, Problems},
+    },
+    queue::boot,
+    telemetry,
 };
-use crate::telemetry;
 
 /// A wrong call; what clap says too.
 pub const WRONG_CALL: u8 = 2;
@@ -113,9 +118,30 @@ pub fn run() -> ExitCode {
     ended
 }
 
-/// Settings of a call that are right by themselves, but not together.
+/// Settings of a call that are right by themselves, but not together: in every group that its subcommand takes.
 fn contradictions(matches: &ArgMatches) -> Vec<Problem> {
-    CommandLine::from_arg_matches(matches).map(|line| line.command.problems()).unwrap_or_default()
+    let asked = std::iter::successors(Some(matches), |above| Some(above.subcommand()?.1)).last();
+    let asked = asked.unwrap_or(matches);
+    [
+        contradictions_of(asked, "namespace", Redis::problems),
+        contradictions_of(asked, "s3_bucket", S3::problems),
+        contradictions_of(asked, "lease", Worker::problems),
+        contradictions_of(asked, "max_pixels", Imaging::problems),
+        contradictions_of(asked, "http_addr", Http::problems),
+    ]
+    .concat()
+}
+
+/// Those of one group, if it is there: `member` is a setting of its own that always has a value.
+fn contradictions_of<G: FromArgMatches>(
+    matches: &ArgMatches,
+    member: &str,
+    problems: fn(&G) -> Vec<Problem>,
+) -> Vec<Problem> {
+    match matches.try_contains_id(member) {
+        Ok(true) => G::from_arg_matches(matches).map(|group| problems(&group)).unwrap_or_default(),
+        _ => Vec::new(),
+    }
 }
 
 impl Command {
@@ -135,16 +161,6 @@ impl Command {
             #[cfg(feature = "dev")]
             Self::Bench(_) => Log { log: "warn".into(), ..log },
             _ => log,
-        }
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        match self {
-            Self::Worker(args) => args.problems(),
-            #[cfg(feature = "dev")]
-            Self::Dev(args) => args.problems(),
-            // These have a setting or two, and tell a contradiction when they run.
-            _ => Vec::new(),
         }
     }
 
@@ -174,13 +190,18 @@ fn exit_code_of(error: &anyhow::Error) -> ExitCode {
     let fatal = error.chain().find_map(|cause| cause.downcast_ref::<crate::worker::Fatal>());
     if let Some(fatal) = fatal {
         ExitCode::from(fatal.exit_code())
-    } else if error.chain().any(|cause| cause.is::<Problems>()) {
+    } else if error.chain().any(|cause| cause.is::<Problems>() || is_login(cause)) {
         ExitCode::from(CONFIGURATION)
     } else if error.is::<WrongCall>() {
         ExitCode::from(WRONG_CALL)
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Whether Redis refuses us: trying again is of no use, as with any other wrong setting.
+fn is_login(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<RedisError>().is_some_and(boot::is_login)
 }
 
 #[cfg(test)]

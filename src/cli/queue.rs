@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use darkroom_jobs::Kind;
 use serde_json::json;
 
-use super::{connect, out};
-use crate::{config, queue::inspect::QueueStats};
+use super::{common::Common, connect, out};
+use crate::queue::inspect::QueueStats;
 
 mod page;
 mod watch;
@@ -56,15 +56,6 @@ enum What {
     },
 }
 
-#[derive(Args, Debug)]
-struct Common {
-    /// Prints JSON, one object on each line.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    redis: config::Redis,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -75,14 +66,15 @@ pub async fn run(args: Queue) -> anyhow::Result<ExitCode> {
         What::Stats { kind, common } => stats(&common, kind).await?,
         What::Watch { once, interval, common } => {
             let interval = Duration::from_millis(interval);
-            watch::run(&connect::inspector(&common.redis)?, interval, once, common.json).await?;
+            watch::run(&connect::inspector(&common.redis).await?, interval, once, common.json).await?;
         }
         What::Pause { kind, common } => {
-            let changed = connect::operator(&common.redis)?.pause(kind).await.context(connect::AWAY)?;
+            let changed = connect::operator(&common.redis).await?.pause(kind).await.context(connect::AWAY)?;
             tell(&common, kind, true, if changed { "paused" } else { "was paused already" })?;
         }
         What::Resume { kind, common } => {
-            let changed = connect::operator(&common.redis)?.resume(kind).await.context(connect::AWAY)?;
+            let changed =
+                connect::operator(&common.redis).await?.resume(kind).await.context(connect::AWAY)?;
             tell(&common, kind, false, if changed { "resumed" } else { "was not paused" })?;
         }
     }
@@ -97,19 +89,17 @@ fn tell(common: &Common, kind: Kind, paused: bool, what: &str) -> anyhow::Result
 }
 
 async fn stats(common: &Common, kind: Option<Kind>) -> anyhow::Result<()> {
-    let inspector = connect::inspector(&common.redis)?;
-    if !common.json {
-        out::line(HEAD)?;
-    }
+    let inspector = connect::inspector(&common.redis).await?;
+    // All of it before any is printed: half a table would be taken for the whole.
+    let mut all = Vec::new();
     for kind in kind.map_or_else(|| Kind::ALL.to_vec(), |kind| vec![kind]) {
-        let stats = inspector.stats(kind).await.context(connect::AWAY)?;
-        if common.json {
-            out::line(serde_json::to_string(&stats)?)?;
-        } else {
-            out::line(row(&stats))?;
-        }
+        all.push(inspector.stats(kind).await.context(connect::AWAY)?);
     }
-    Ok(())
+    if common.json {
+        return all.iter().try_for_each(|stats| out::line(serde_json::to_string(stats)?));
+    }
+    out::line(HEAD)?;
+    all.iter().try_for_each(|stats| out::line(row(stats)))
 }
 
 /// Names of the columns of [`row`].

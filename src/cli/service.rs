@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
+use tracing::warn;
 
 use crate::{
     config::{
         self,
         check::{Problem, Problems},
+        unknown::{self, Unknown},
     },
     http,
     worker::{self, Fatal, Settings},
@@ -19,6 +21,13 @@ const STOP_TIME: Duration = Duration::from_millis(26_500);
 const LEAST: Duration = Duration::from_millis(300);
 /// What they have otherwise.
 const MOST: Duration = Duration::from_secs(4);
+
+/// Says which variables have no effect, before anything else is said about settings.
+pub fn warn_of_unknown_variables() {
+    for Unknown { variable, nearest } in unknown::in_environment() {
+        warn!(variable, nearest, "environment variable is no setting");
+    }
+}
 
 /// Both, before they begin: the port is taken, nothing is connected.
 pub struct Service {

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{service::Service, signal::stop_signal};
+use super::{
+    service::{Service, warn_of_unknown_variables},
+    signal::stop_signal,
+};
 use crate::{
     config::{
         self,
@@ -44,6 +47,7 @@ impl Worker {
 ///
 /// What ends a worker other than a signal; the exit code says of which kind it is.
 pub async fn run(args: Worker) -> anyhow::Result<ExitCode> {
+    warn_of_unknown_variables();
     check::together([args.problems()])?;
     let Worker { redis, s3, worker, imaging, http, traces: _ } = args;
     let service = Service::prepare(Settings { redis, s3, worker, imaging }, &http).await?;

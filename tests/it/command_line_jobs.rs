@@ -4,7 +4,7 @@ use darkroom_jobs::{ErrorCode, ImageId, JobId, Kind, ObjectKey, Receipt, Source,
 use serde_json::Value;
 
 use crate::support::{
-    command::Call as _,
+    command::{Call as _, bare},
     darkroom::{TestDarkroom, picture},
 };
 
@@ -206,6 +206,51 @@ async fn the_page_of_the_queues_is_printed_once_into_a_pipe() {
     }
     assert_eq!((&json[0]["running"][0]["job_id"], json.len()), (&running.as_str().into(), 1));
     assert_eq!(json[0]["failures"][0]["job_id"], job.as_str());
+}
+
+#[tokio::test]
+async fn a_wrong_password_of_redis_ends_each_command_with_78_and_nothing_on_stdout() {
+    let darkroom = TestDarkroom::start().await;
+    let mut redis = darkroom.redis.clone();
+    let mut set = async |password: &str| {
+        let mut config = redis::cmd("CONFIG");
+        let () = config.arg(&["SET", "requirepass", password]).query_async(&mut redis).await.expect("OK");
+    };
+    set("right").await;
+    let url = darkroom.services.redis.url().replace("redis://", "redis://:wrong-secret@");
+    let upload = ["enqueue", "upload", "--user-id", "1", "--url", "https://shop.example/a.jpg"];
+    let calls: [&[&str]; 12] = [
+        &["queue", "stats"],
+        &["queue", "stats", "upload", "--json"],
+        &["queue", "watch", "--once"],
+        &["queue", "pause", "upload"],
+        &["queue", "resume", "upload"],
+        &["jobs", "list"],
+        &["jobs", "show", "x"],
+        &["jobs", "retry", "x"],
+        &["jobs", "retry", "--all-dead", "upload"],
+        &["jobs", "cancel", "x"],
+        &["jobs", "discard", "x"],
+        &upload,
+    ];
+
+    for call in calls {
+        for url in [url.clone(), darkroom.services.redis.url()] {
+            let ended = darkroom.command(call).env("DARKROOM_REDIS_URL", url).ended().await;
+            assert_eq!((ended.code, ended.stdout.as_str()), (Some(78), ""), "{call:?}: {}", ended.stderr);
+            assert!(ended.stderr.contains("DARKROOM_REDIS_URL"), "{call:?}: {}", ended.stderr);
+            assert!(!ended.stderr.contains("wrong-secret"), "{call:?}: {}", ended.stderr);
+        }
+    }
+    set("").await;
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_leaves_no_table_on_stdout() {
+    for call in [["queue", "stats"], ["jobs", "list"], ["queue", "watch"]] {
+        let ended = bare(&call).env("DARKROOM_REDIS_URL", "redis://127.0.0.1:1").ended().await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{call:?}: {}", ended.stderr);
+    }
 }
 
 #[tokio::test]

@@ -77,6 +77,89 @@ fn a_setting_that_does_not_parse_hides_no_contradiction_of_its_group() {
 }
 
 #[test]
+fn whichever_setting_does_not_parse_hides_none_of_the_others() {
+    let wrong = [
+        ("DARKROOM_RETRY_MAX_MS", "100"),
+        ("DARKROOM_UPLOAD_MEMORY", "1MiB"),
+        ("DARKROOM_MAX_SIDE", "0"),
+        ("S3_KMS_KEY_ID", "k"),
+        ("S3_BUCKET", ""),
+    ];
+
+    for name in check::variables() {
+        let others = wrong.iter().filter(|(other, _)| name != *other && name != format!("{other}_FILE"));
+        let set = |command: &mut Command| {
+            let garbage = if name.ends_with("_FILE") { "/nowhere" } else { "\u{1}," };
+            command.envs(wrong).env(&name, garbage).output().unwrap()
+        };
+        let check = String::from_utf8(set(darkroom().args(["config", "check", "--json"])).stdout).unwrap();
+        let worker = String::from_utf8(set(darkroom().arg("worker")).stderr).unwrap();
+        for (other, _) in others {
+            assert!(check.contains(&format!("\"variable\":\"{other}\"")), "{name} hides {other} in\n{check}");
+            assert!(worker.contains(&format!("{other}: ")), "{name} hides {other} in\n{worker}");
+        }
+    }
+}
+
+#[test]
+fn a_command_with_few_settings_tells_all_that_are_wrong_too() {
+    let wrong = [
+        ("S3_BUCKET", "media"),
+        ("S3_CONNECT_TIMEOUT_MS", "soon"),
+        ("S3_KMS_KEY_ID", "k"),
+        ("DARKROOM_REDIS_URL", "localhost:6379"),
+        ("DARKROOM_ALLOW_EVICTION", "perhaps"),
+    ];
+
+    for (call, told) in [
+        (["storage", "ls"], ["S3_CONNECT_TIMEOUT_MS: ", "S3_KMS_KEY_ID: "]),
+        (["queue", "stats"], ["DARKROOM_ALLOW_EVICTION: ", "DARKROOM_REDIS_URL: "]),
+    ] {
+        let output = darkroom().args(call).envs(wrong).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(told.iter().all(|name| text.contains(name)), "{call:?}: {text}");
+        assert_eq!((output.status.code(), text.lines().count()), (Some(78), 2), "{call:?}: {text}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_value_that_is_not_utf_8_is_a_wrong_setting_and_no_wrong_call() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+    let wrong = OsStr::from_bytes(b"\xff");
+
+    for call in [&["worker"][..], &["config", "check"][..]] {
+        let output = darkroom().args(call).env("S3_BUCKET", "b").env("S3_REGION", wrong).output().unwrap();
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(told.contains("S3_REGION: "), "{call:?}: {told}");
+        assert_eq!(output.status.code(), Some(78), "{call:?}: {told}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_a_warning_with_the_name_that_was_meant() {
+    let check = check_with(&[("S3_BUCKET", "media"), ("DARKROOM_LEASE", "5000")]);
+    let worker = darkroom().arg("worker").env("S3_BUCKE", "media").output().unwrap();
+    let started = darkroom()
+        .args(["worker", "--lease", "1"])
+        .envs([("S3_BUCKET", "media"), ("DARKROOM_LEASE", "5000")])
+        .output()
+        .unwrap();
+
+    let text = String::from_utf8(check.stdout).unwrap();
+    assert_eq!(check.status.code(), Some(0), "{text}");
+    assert!(text.contains("\"level\":\"warning\"") && text.contains("is DARKROOM_LEASE_MS meant?"), "{text}");
+    let text = String::from_utf8(worker.stderr).unwrap();
+    assert!(text.contains("S3_BUCKE: is no setting, and changes nothing; is S3_BUCKET meant?"), "{text}");
+    let text = String::from_utf8(started.stderr).unwrap();
+    assert_eq!(started.status.code(), Some(78), "{text}");
+    assert!(
+        text.contains("environment variable is no setting") && text.contains("DARKROOM_LEASE_MS"),
+        "{text}"
+    );
+}
+
+#[test]
 fn settings_that_can_be_used_are_no_problem() {
     let output = check_with(&[("S3_BUCKET", "media")]);
 
