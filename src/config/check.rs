@@ -1,6 +1,6 @@
 //! What is wrong with the settings: all of it at once, each with the name of its variable.
 
-use std::{collections::BTreeSet, fmt, path::Path, time::Duration};
+use std::{collections::BTreeSet, fmt, net::Ipv4Addr, path::Path, time::Duration};
 
 use clap::{Arg, Args, Command, error::ErrorKind};
 use serde::Serialize;
@@ -195,7 +195,8 @@ impl S3 {
         let bundle = self.s3_ca_bundle.as_deref();
         let kms = self.s3_sse.as_deref().is_some_and(|sse| sse.starts_with("aws:kms"));
         those([
-            (self.s3_bucket.is_empty(), "S3_BUCKET", "is empty".into()),
+            (!is_bucket(&self.s3_bucket), "S3_BUCKET", BUCKET.into()),
+            (!self.s3_staging_bucket.as_deref().is_none_or(is_bucket), "S3_STAGING_BUCKET", BUCKET.into()),
             (!is_address(self.s3_endpoint_url.as_deref()), "S3_ENDPOINT_URL", ADDRESS.into()),
             (!is_address(self.s3_public_base_url.as_deref()), "S3_PUBLIC_BASE_URL", ADDRESS.into()),
             (!is_prefix(&self.s3_prefix), "S3_PREFIX", PREFIX.into()),
@@ -216,6 +217,8 @@ impl S3 {
     }
 }
 
+const BUCKET: &str =
+    "is 3 to 63 lower-case letters, digits, `-` and `.`, begins and ends with a letter or digit, and has no `..`";
 const ADDRESS: &str = "is an address like https://fsn1.your-objectstorage.com, without a query";
 const PREFIX: &str =
     "is empty, or like `media/`: letters, digits, `_`, `.`, `-`, `/`, ends in `/`, without `..` or `//`";
@@ -228,6 +231,14 @@ pub(super) fn is_address(url: Option<&str>) -> bool {
             && !rest.starts_with(['/', ':'])
             && !rest.contains(|c: char| "?#@".contains(c) || c.is_whitespace())
     })
+}
+
+/// S3's rule for names, but for those that only AWS keeps for itself; the ARN of an access point stands for a bucket.
+fn is_bucket(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    let inside = !name.starts_with(['-', '.']) && !name.ends_with(['-', '.']) && !name.contains("..");
+    let is_name = (3..=63).contains(&name.len()) && inside && name.chars().all(allowed);
+    name.starts_with("arn:") || (is_name && name.parse::<Ipv4Addr>().is_err())
 }
 
 fn is_prefix(prefix: &str) -> bool {

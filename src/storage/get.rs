@@ -1,21 +1,29 @@
 //! Reading objects, and asking about them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_s3::{operation::get_object::GetObjectOutput, types::ServerSideEncryption};
+use aws_sdk_s3::{
+    config::http::HttpResponse,
+    error::SdkError,
+    operation::{get_object::GetObjectOutput, head_bucket::HeadBucketError},
+    types::ServerSideEncryption,
+};
 use bytes::{Bytes, BytesMut};
 use darkroom_jobs::ObjectKey;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use super::{
-    Storage,
+    Place, Storage,
     error::{Error, ErrorKind},
 };
 use crate::digest::hex;
 
 /// Transfers of one object that may break before we give up.
 const TRANSFERS: u32 = 3;
+
+/// How long the reason for a refusal is waited for.
+const FOR_A_REASON: Duration = Duration::from_secs(1);
 
 /// A whole object.
 #[derive(Clone, Debug)]
@@ -92,12 +100,12 @@ impl Storage {
     ///
     /// Any but [`ErrorKind::NotFound`].
     pub async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectHead>, Error> {
-        let place = self.place(key);
-        let request = self.client.head_object().bucket(place.bucket).key(place.name);
+        let Place { bucket, name } = self.place(key);
+        let request = self.client.head_object().bucket(&bucket).key(name);
         let answer = match self.ask("HeadObject", request.send()).await {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.explained(&bucket, error).await),
         };
         let opaque_etag = is_opaque(answer.server_side_encryption(), answer.sse_customer_algorithm());
         Ok(Some(ObjectHead {
@@ -125,8 +133,37 @@ impl Storage {
     /// [`ErrorKind::Misconfigured`] when it does not exist.
     pub async fn head_bucket(&self) -> Result<(), Error> {
         let request = self.client.head_bucket().bucket(&self.config.s3_bucket);
-        let answer = request.send().await;
-        answer.map(drop).map_err(|error| Error::of("HeadBucket", error).about_a_bucket())
+        self.bucket_is_there(request.send().await).await
+    }
+
+    pub(super) async fn bucket_is_there<T>(
+        &self,
+        answer: Result<T, SdkError<HeadBucketError, HttpResponse>>,
+    ) -> Result<(), Error> {
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let error = Error::of("HeadBucket", error).about_a_bucket();
+                Err(self.explained(&self.config.s3_bucket, error).await)
+            }
+        }
+    }
+
+    /// The refusal of a HEAD with the server's reason. What is answered to HEAD has no body that could hold one, so the
+    /// bucket is asked for something else, which is refused for the same reason.
+    async fn explained(&self, bucket: &str, refusal: Error) -> Error {
+        if !refusal.is_wordless() {
+            return refusal;
+        }
+        let prefix = self.place_of("_darkroom/").name;
+        let listing = self.client.list_objects_v2().bucket(bucket).prefix(prefix).max_keys(1);
+        match timeout(FOR_A_REASON, listing.send()).await {
+            Ok(Err(error)) => {
+                let reason = Error::of(refusal.operation(), error);
+                if matches!(reason.kind(), ErrorKind::Denied | ErrorKind::Misconfigured) { reason } else { refusal }
+            }
+            Ok(Ok(_)) | Err(_) => refusal,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use darkroom::storage::{
     list::Prefix,
-    probe::{FindingCode, Health, HealthStatus, Versioning},
+    probe::{Health, HealthStatus, Versioning, finding::FindingCode},
     put::ObjectAttributes,
 };
 use darkroom_jobs::{Delete, ErrorCode, ObjectKey, Status, Target};

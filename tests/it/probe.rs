@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use darkroom::storage::{
     list::Prefix,
-    probe::{FindingCode, Health, HealthStatus, Versioning},
+    probe::{Health, HealthStatus, Versioning, finding::FindingCode},
 };
 use darkroom_jobs::ErrorCode;
 
