@@ -34,6 +34,8 @@ pub struct Dev {
     #[command(flatten)]
     imaging: config::Imaging,
     #[command(flatten)]
+    fetch: config::Fetch,
+    #[command(flatten)]
     http: config::Http,
     #[command(flatten)]
     pub(super) traces: config::Traces,
@@ -42,7 +44,7 @@ pub struct Dev {
 impl Dev {
     /// Settings that are right by themselves, but not together.
     pub fn problems(&self) -> Vec<Problem> {
-        check::of_worker(None, &self.worker, &self.imaging, &self.http)
+        check::of_worker(None, &self.worker, &self.imaging, &self.fetch, &self.http)
     }
 }
 
@@ -51,10 +53,10 @@ impl Dev {
 /// When a server does not start, or the worker dies.
 pub async fn run(args: Dev) -> anyhow::Result<ExitCode> {
     check::together([args.problems()])?;
-    let Dev { dir, dev, worker, imaging, http, traces: _ } = args;
+    let Dev { dir, dev, worker, imaging, fetch, http, traces: _ } = args;
     let stop = stop_signal()?;
     let services = Services::start(&dev, &dir).await?;
-    let settings = Settings { redis: services.settings()?, s3: services.settings()?, worker, imaging };
+    let settings = Settings { redis: services.settings()?, s3: services.settings()?, worker, imaging, fetch };
     let service = Service::prepare(settings, &http).await?;
 
     announce(&services, &dir, service.http_addr());

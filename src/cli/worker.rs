@@ -28,6 +28,8 @@ pub struct Worker {
     #[command(flatten)]
     imaging: config::Imaging,
     #[command(flatten)]
+    fetch: config::Fetch,
+    #[command(flatten)]
     http: config::Http,
     #[command(flatten)]
     pub(super) traces: config::Traces,
@@ -36,7 +38,7 @@ pub struct Worker {
 impl Worker {
     /// Settings that are right by themselves, but not together.
     pub fn problems(&self) -> Vec<Problem> {
-        check::of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.http)
+        check::of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.fetch, &self.http)
     }
 }
 
@@ -45,8 +47,8 @@ impl Worker {
 /// What ends a worker other than a signal; the exit code says of which kind it is.
 pub async fn run(args: Worker) -> anyhow::Result<ExitCode> {
     check::together([args.problems()])?;
-    let Worker { redis, s3, worker, imaging, http, traces: _ } = args;
-    let service = Service::prepare(Settings { redis, s3, worker, imaging }, &http).await?;
+    let Worker { redis, s3, worker, imaging, fetch, http, traces: _ } = args;
+    let service = Service::prepare(Settings { redis, s3, worker, imaging, fetch }, &http).await?;
     match service.run(stop_signal()?).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(fatal) => {

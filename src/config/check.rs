@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, net::Ipv4Addr, path::Path, time::Duration}
 use clap::{Arg, Args, Command, error::ErrorKind};
 use serde::Serialize;
 
-use super::{Dev, Http, Imaging, Log, Redis, S3, Traces, Worker, secret_file};
+use super::{Dev, Fetch, Http, Imaging, Log, Redis, S3, Traces, Worker, secret_file};
 
 /// Every setting there is.
 #[derive(Args, Clone, Debug)]
@@ -22,6 +22,9 @@ pub struct Everything {
     /// What pictures may be, and become.
     #[command(flatten)]
     pub imaging: Imaging,
+    /// How originals are fetched from URLs.
+    #[command(flatten)]
+    pub fetch: Fetch,
     /// Where the HTTP service is, and who may use it.
     #[command(flatten)]
     pub http: Http,
@@ -124,10 +127,12 @@ pub fn of_worker(
     servers: Option<(&Redis, &S3)>,
     worker: &Worker,
     imaging: &Imaging,
+    fetch: &Fetch,
     http: &Http,
 ) -> Vec<Problem> {
     let servers = servers.map(|(redis, s3)| [redis.problems(), s3.problems()].concat());
-    [servers.unwrap_or_default(), worker.problems(), imaging.problems(), http.problems()].concat()
+    let own = [worker.problems(), imaging.problems(), fetch.problems(), http.problems()].concat();
+    [servers.unwrap_or_default(), own].concat()
 }
 
 /// Settings that are right by themselves, but not together.
@@ -312,7 +317,7 @@ impl Imaging {
 impl Everything {
     /// Every setting that does not go with the others.
     pub fn problems(&self) -> Vec<Problem> {
-        of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.http)
+        of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.fetch, &self.http)
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Settings {
     pub worker: config::Worker,
     /// What pictures may be, and become.
     pub imaging: config::Imaging,
+    /// How originals are fetched from URLs.
+    pub fetch: config::Fetch,
 }
 
 /// Why a worker ended other than by a signal.
