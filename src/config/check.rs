@@ -222,8 +222,7 @@ impl S3 {
     }
 }
 
-const BUCKET: &str =
-    "is 3 to 63 lower-case letters, digits, `-` and `.`, begins and ends with a letter or digit, and has no `..`";
+const BUCKET: &str = "is 3 to 63 lower-case letters, digits, `-` and `.`, begins and ends with a letter or digit, and has no `..`";
 const ADDRESS: &str = "is an address like https://fsn1.your-objectstorage.com, without a query";
 const PREFIX: &str =
     "is empty, or like `media/`: letters, digits, `_`, `.`, `-`, `/`, ends in `/`, without `..` or `//`";

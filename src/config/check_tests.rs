@@ -54,7 +54,8 @@ fn a_lease_is_an_hour_at_most() {
 
 #[test]
 fn a_bucket_has_a_name_that_every_server_takes() {
-    for good in ["media", "shop-media.eu-1", "0media", "arn:aws:s3:eu-west-1:123456789012:accesspoint/media"] {
+    for good in ["media", "shop-media.eu-1", "0media", "arn:aws:s3:eu-west-1:123456789012:accesspoint/media"]
+    {
         assert!(is_bucket(good), "{good}");
     }
     let long = "m".repeat(64);

@@ -119,7 +119,9 @@ impl Cause {
             Self::UnknownKey => {
                 "Set S3_ACCESS_KEY_ID to a key of the server at S3_ENDPOINT_URL that was not revoked."
             }
-            Self::WrongSecret => "Set S3_SECRET_ACCESS_KEY to the secret that was given out with S3_ACCESS_KEY_ID.",
+            Self::WrongSecret => {
+                "Set S3_SECRET_ACCESS_KEY to the secret that was given out with S3_ACCESS_KEY_ID."
+            }
             Self::ExpiredToken | Self::WrongToken => {
                 "Renew what the AWS SDK takes its credentials from (AWS_SESSION_TOKEN, a profile, a role), or set \
                  S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY to a key that does not expire."
@@ -131,13 +133,42 @@ impl Cause {
                 "Look at what the AWS SDK takes its credentials from (a role, SSO, a process), or set S3_ACCESS_KEY_ID and \
                  S3_SECRET_ACCESS_KEY."
             }
-            Self::WrongClock => "Synchronize this machine's clock (NTP): S3 refuses requests at 15 minutes.",
-            Self::WrongRegion => "Set S3_REGION to the region that the bucket is in, and S3_ENDPOINT_URL to its address.",
-            Self::FullQuota => "Raise the quota, or remove what nobody needs: originals below staging/ first.",
+            Self::WrongClock => {
+                "Synchronize this machine's clock (NTP): S3 refuses what was signed 15 minutes off."
+            }
+            Self::WrongRegion => {
+                "Set S3_REGION to the region that the bucket is in, and S3_ENDPOINT_URL to its address."
+            }
+            Self::FullQuota => {
+                "Raise the quota, or remove what nobody needs: originals below staging/ first."
+            }
             Self::MissingRight | Self::Wordless => {
                 "Check S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY, and that the key may get, put, delete and list objects."
             }
-            Self::Certificate => "Set S3_CA_BUNDLE to a PEM file with the authority that signed the certificate.",
+            Self::Certificate => {
+                "Set S3_CA_BUNDLE to a PEM file with the authority that signed the certificate."
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_that_are_not_set_are_a_wrong_setting_and_those_that_are_late_may_come() {
+        let late = [
+            CredentialsError::provider_timed_out(std::time::Duration::from_secs(1)),
+            CredentialsError::provider_error("the role cannot be assumed"),
+        ];
+
+        let none = Cause::of_credentials(&CredentialsError::not_loaded("nothing is set"));
+
+        assert_eq!((none, none.kind()), (Cause::NoCredentials, ErrorKind::Denied));
+        for error in late {
+            let cause = Cause::of_credentials(&error);
+            assert_eq!((cause, cause.kind()), (Cause::LateCredentials, ErrorKind::Unavailable), "{error}");
         }
     }
 }

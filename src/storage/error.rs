@@ -2,7 +2,6 @@
 
 use std::{error::Error as StdError, fmt, io, time::Duration};
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
@@ -207,9 +206,7 @@ fn beneath(
 ) -> Option<Cause> {
     // `source()` of an I/O error skips the error that it wraps.
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    seen(error)
-        .or_else(|| beneath(wrapped?, seen))
-        .or_else(|| beneath(error.source()?, seen))
+    seen(error).or_else(|| beneath(wrapped?, seen)).or_else(|| beneath(error.source()?, seen))
 }
 
 /// What went wrong where the cause is none that [`Cause`] knows.
@@ -224,7 +221,7 @@ where
     }
     match (status_of(error), word_of(error)) {
         (_, "SlowDown") | (Some(429), _) => ErrorKind::Throttled,
-        (_, "BadDigest" | "XAmzContentSHA256Mismatch") => ErrorKind::VerifyFailed,
+        (_, "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch") => ErrorKind::VerifyFailed,
         (_, "RequestTimeout" | "IncompleteBody") => ErrorKind::Unavailable,
         (_, "EntityTooLarge") => ErrorKind::TooLarge,
         (Some(404), _) => ErrorKind::NotFound,

@@ -2,12 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_s3::{
-    config::http::HttpResponse,
-    error::SdkError,
-    operation::{get_object::GetObjectOutput, head_bucket::HeadBucketError},
-    types::ServerSideEncryption,
-};
+use aws_sdk_s3::{operation::get_object::GetObjectOutput, types::ServerSideEncryption};
 use bytes::{Bytes, BytesMut};
 use darkroom_jobs::ObjectKey;
 use sha2::{Digest, Sha256};
@@ -101,11 +96,14 @@ impl Storage {
     /// Any but [`ErrorKind::NotFound`].
     pub async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectHead>, Error> {
         let Place { bucket, name } = self.place(key);
-        let request = self.client.head_object().bucket(&bucket).key(name);
-        let answer = match self.ask("HeadObject", request.send()).await {
+        let ask = || {
+            let request = self.client.head_object().bucket(&bucket).key(&name);
+            self.ask("HeadObject", request.send())
+        };
+        let answer = match self.explained(&bucket, ask).await {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.explained(&bucket, error).await),
+            Err(error) => return Err(error),
         };
         let opaque_etag = is_opaque(answer.server_side_encryption(), answer.sse_customer_algorithm());
         Ok(Some(ObjectHead {
@@ -132,37 +130,34 @@ impl Storage {
     ///
     /// [`ErrorKind::Misconfigured`] when it does not exist.
     pub async fn head_bucket(&self) -> Result<(), Error> {
-        let request = self.client.head_bucket().bucket(&self.config.s3_bucket);
-        self.bucket_is_there(request.send().await).await
+        let ask = || {
+            let request = self.client.head_bucket().bucket(&self.config.s3_bucket);
+            async move { self.ask("HeadBucket", request.send()).await.map(drop).map_err(Error::about_a_bucket) }
+        };
+        self.explained(&self.config.s3_bucket, ask).await
     }
 
-    pub(super) async fn bucket_is_there<T>(
-        &self,
-        answer: Result<T, SdkError<HeadBucketError, HttpResponse>>,
-    ) -> Result<(), Error> {
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let error = Error::of("HeadBucket", error).about_a_bucket();
-                Err(self.explained(&self.config.s3_bucket, error).await)
-            }
-        }
-    }
-
-    /// The refusal of a HEAD with the server's reason. What is answered to HEAD has no body that could hold one, so the
-    /// bucket is asked for something else, which is refused for the same reason.
-    async fn explained(&self, bucket: &str, refusal: Error) -> Error {
-        if !refusal.is_wordless() {
-            return refusal;
-        }
+    /// What a HEAD is answered; a refusal has the server's reason. No body comes with it that could hold one, so the bucket
+    /// is asked for something else, which is refused for the same reason. Where that is not refused the HEAD is repeated:
+    /// the SDK sets its clock by each answer, and a first request whose time was wrong is refused alone.
+    pub(super) async fn explained<T, F>(&self, bucket: &str, head: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let refusal = match head().await {
+            Err(refusal) if refusal.is_wordless() => refusal,
+            answer => return answer,
+        };
         let prefix = self.place_of("_darkroom/").name;
         let listing = self.client.list_objects_v2().bucket(bucket).prefix(prefix).max_keys(1);
         match timeout(FOR_A_REASON, listing.send()).await {
+            Ok(Ok(_)) => head().await,
             Ok(Err(error)) => {
                 let reason = Error::of(refusal.operation(), error);
-                if matches!(reason.kind(), ErrorKind::Denied | ErrorKind::Misconfigured) { reason } else { refusal }
+                let is_one = matches!(reason.kind(), ErrorKind::Denied | ErrorKind::Misconfigured);
+                Err(if is_one { reason } else { refusal })
             }
-            Ok(Ok(_)) | Err(_) => refusal,
+            Err(_) => Err(refusal),
         }
     }
 }

@@ -137,6 +137,25 @@ async fn a_check_notices_that_originals_may_not_be_staged() {
 }
 
 #[tokio::test]
+async fn originals_that_may_not_be_got_or_removed_are_down_for_the_report_as_for_the_breaker() {
+    let Some(ceph) = ceph("originals that may not be got") else { return };
+    for (action, operation) in
+        [("s3:GetObject", "GetObject below staging/"), ("s3:DeleteObject", "DeleteObject below staging/")]
+    {
+        let bucket = ServedBucket::on(Server::Ceph(ceph)).await;
+        allow(&bucket, "Deny", action, "staging/*").await;
+
+        let health = bucket.storage.probe().await;
+        let check = bucket.storage.check().await;
+
+        let error = health.error.expect("it is down");
+        assert_eq!((health.status, error.code), (HealthStatus::Down, ErrorCode::StorageDenied));
+        assert!(error.message.contains(operation), "{error:?}");
+        assert_eq!(check.expect_err("jobs would fail").code(), ErrorCode::StorageDenied);
+    }
+}
+
+#[tokio::test]
 async fn of_many_deletions_the_one_that_is_denied_is_told_and_the_others_are_done() {
     let Some(ceph) = ceph("a deletion that is denied") else { return };
     let bucket = ServedBucket::on(Server::Ceph(ceph)).await;

@@ -107,16 +107,22 @@ impl Drop for Canary {
 
 impl Storage {
     /// HEAD of the bucket, and a look at the server's clock.
-    pub(super) async fn first_contact(&self, measured: &mut Measured, deadline: Instant) -> Result<(), Error> {
+    pub(super) async fn first_contact(
+        &self,
+        measured: &mut Measured,
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let clock = ServerClock::default();
-        let since = Instant::now();
-        let head = async {
-            let request = self.client.head_bucket().bucket(&self.config.s3_bucket);
-            let answer = request.customize().interceptor(clock.clone()).send().await;
-            let took = ms(since.elapsed());
-            self.bucket_is_there(answer).await.map(|()| took)
+        let bucket = &self.config.s3_bucket;
+        let ask = || {
+            let request = self.client.head_bucket().bucket(bucket).customize().interceptor(clock.clone());
+            async move {
+                let since = Instant::now();
+                let answer = request.send().await.map_err(|error| Error::of("HeadBucket", error));
+                answer.map_err(Error::about_a_bucket).map(|_| ms(since.elapsed()))
+            }
         };
-        let head = within(deadline, "HeadBucket", head).await;
+        let head = within(deadline, "HeadBucket", self.explained(bucket, ask)).await;
         measured.clock_skew_ms = clock.skew_ms();
         measured.latency.head = Some(head?);
         Ok(())

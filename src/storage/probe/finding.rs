@@ -8,7 +8,8 @@ use super::{Latencies, Learnt, Versioning};
 /// from one that is away.
 const SLOW_MS: u64 = 500;
 
-/// A clock that is this far off is a finding; S3 refuses requests at 15 minutes.
+/// A clock that is this far off is a finding. S3 refuses at 15 minutes; the SDK signs requests by the server's clock once
+/// it was told it, but URLs by ours.
 const SKEW_MS: i64 = 60_000;
 
 /// Something that should be mended.
@@ -72,7 +73,9 @@ impl FindingCode {
                 "Nothing has to be done: the bucket is asked with HEAD before each PUT. Two jobs for one image_id at the \
                  same moment may both store."
             }
-            Self::ClockSkew => "Synchronize this machine's clock (NTP): S3 refuses requests at 15 minutes.",
+            Self::ClockSkew => {
+                "Synchronize this machine's clock (NTP): S3 refuses what was signed at another time, URLs for uploads first."
+            }
             Self::Slow => {
                 "Look at the server's load, and at the way to it; a bucket in the same region answers in milliseconds."
             }

@@ -168,7 +168,11 @@ mod tests {
         assert_eq!(up.last_success, Some(up.checked_at));
         for health in [down, up] {
             assert_eq!((health.last_hour.probes, health.last_hour.failures), (2, 1));
-            assert_eq!(health.last_hour.put_ms, Some(Quantiles { p50: 7, p95: 7 }), "the periodic ones alone");
+            assert_eq!(
+                health.last_hour.put_ms,
+                Some(Quantiles { p50: 7, p95: 7 }),
+                "the periodic ones alone"
+            );
         }
     }
 
