@@ -19,7 +19,10 @@ use super::{
     problem::{HttpCode, Problem},
     state::App,
 };
-use crate::storage::probe::{Health, HealthStatus, record::Record};
+use crate::storage::{
+    Storage,
+    probe::{Health, HealthStatus, record::Record},
+};
 
 /// How long Redis may take for a probe.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -125,7 +128,16 @@ async fn kept(app: &App) -> Option<(Record, Timestamp)> {
 pub struct Prober(Mutex<Option<(Instant, Health)>>);
 
 impl Prober {
+    /// The bucket as it is now, with what the periodic reports know of the time before.
     async fn look(&self, app: &App) -> Health {
+        // At once: the answer is promised within 3 s, whoever of the two is slow.
+        match tokio::join!(self.probe(&app.storage), kept(app)) {
+            (made, Some((record, now))) => record.beside(made, now),
+            (made, None) => made,
+        }
+    }
+
+    async fn probe(&self, storage: &Storage) -> Health {
         let mut last = self.0.lock().await;
         if let Some((at, health)) = last.as_ref()
             && at.elapsed() < PROBE_KEPT
@@ -133,12 +145,7 @@ impl Prober {
             let age_ms = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Health { age_ms, ..health.clone() };
         }
-        // At once: the answer is promised within 3 s, whoever of the two is slow.
-        let (made, kept) = tokio::join!(app.storage.probe(), kept(app));
-        let health = match kept {
-            Some((record, now)) => record.beside(made, now),
-            None => made,
-        };
+        let health = storage.probe().await;
         *last = Some((Instant::now(), health.clone()));
         health
     }
