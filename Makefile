@@ -1,12 +1,12 @@
 # Every task of this repository; `make` lists them. CARGO_TARGET_DIR is honoured by all.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check bench fmt
+.PHONY: help demo dev test conformance check bench fmt
 
 PHOTOS ?=
 ARGS   ?=
 
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## push real photos through the real queue and show what became of them (PHOTOS=folder takes yours)
 	@server="$$(scripts/setup)" && scripts/photos && \
@@ -17,6 +17,11 @@ dev: ## run a worker with a Redis and an S3 server of its own, data in .darkroom
 
 test: ## run every test against a real Redis and real S3 servers (Ceph on Debian 12)
 	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" cargo test --workspace --all-features $(ARGS)
+
+conformance: ## run the storage suite on the embedded server, Ceph, moto and Garage (compiles Garage once, some minutes)
+	@server="$$(scripts/setup)" && garage="$$(scripts/garage)" && moto="$$(scripts/venv moto tests/python/moto.txt)" && \
+	  DARKROOM_TEST_REDIS_SERVER="$$server" DARKROOM_TEST_GARAGE="$$garage" DARKROOM_TEST_MOTO="$$moto" \
+	  cargo test --all-features --test it $(ARGS) -- --include-ignored embedded:: ceph:: moto:: garage::
 
 check: ## everything but the tests: format, lints, docs, licences, unused dependencies, log lines, deployment
 	@scripts/check

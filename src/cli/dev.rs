@@ -37,6 +37,8 @@ pub struct Dev {
     #[command(flatten)]
     imaging: config::Imaging,
     #[command(flatten)]
+    fetch: config::Fetch,
+    #[command(flatten)]
     http: config::Http,
     #[command(flatten)]
     pub(super) traces: config::Traces,
@@ -45,7 +47,7 @@ pub struct Dev {
 impl Dev {
     /// Settings that are right by themselves, but not together.
     pub fn problems(&self) -> Vec<Problem> {
-        check::of_worker(None, &self.worker, &self.imaging, &self.http)
+        check::of_worker(None, &self.worker, &self.imaging, &self.fetch, &self.http)
     }
 }
 
@@ -55,10 +57,10 @@ impl Dev {
 pub async fn run(args: Dev) -> anyhow::Result<ExitCode> {
     warn_of_unknown_variables();
     check::together([args.problems()])?;
-    let Dev { dir, dev, worker, imaging, http, traces: _ } = args;
+    let Dev { dir, dev, worker, imaging, fetch, http, traces: _ } = args;
     let stop = stop_signal()?;
     let services = Services::start(&dev, &dir).await?;
-    let settings = Settings { redis: services.settings()?, s3: services.settings()?, worker, imaging };
+    let settings = Settings { redis: services.settings()?, s3: services.settings()?, worker, imaging, fetch };
     let service = Service::prepare(settings, &http).await?;
 
     announce(&services, &dir, service.http_addr());

@@ -31,6 +31,8 @@ pub struct Worker {
     #[command(flatten)]
     imaging: config::Imaging,
     #[command(flatten)]
+    fetch: config::Fetch,
+    #[command(flatten)]
     http: config::Http,
     #[command(flatten)]
     pub(super) traces: config::Traces,
@@ -39,7 +41,7 @@ pub struct Worker {
 impl Worker {
     /// Settings that are right by themselves, but not together.
     pub fn problems(&self) -> Vec<Problem> {
-        check::of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.http)
+        check::of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.fetch, &self.http)
     }
 }
 
@@ -49,8 +51,8 @@ impl Worker {
 pub async fn run(args: Worker) -> anyhow::Result<ExitCode> {
     warn_of_unknown_variables();
     check::together([args.problems()])?;
-    let Worker { redis, s3, worker, imaging, http, traces: _ } = args;
-    let service = Service::prepare(Settings { redis, s3, worker, imaging }, &http).await?;
+    let Worker { redis, s3, worker, imaging, fetch, http, traces: _ } = args;
+    let service = Service::prepare(Settings { redis, s3, worker, imaging, fetch }, &http).await?;
     match service.run(stop_signal()?).await {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(fatal) => {

@@ -1,10 +1,10 @@
 //! What is wrong with the settings: all of it at once, each with the name of its variable.
 
-use std::{collections::BTreeSet, fmt, path::Path, time::Duration};
+use std::{collections::BTreeSet, fmt, net::Ipv4Addr, path::Path, time::Duration};
 
 use clap::{Arg, Args, Command, error::ErrorKind};
 
-use super::{Dev, Http, Imaging, Log, Memory, Redis, S3, Traces, Worker, secret_file};
+use super::{Dev, Fetch, Http, Imaging, Log, Memory, Redis, S3, Traces, Worker, secret_file};
 
 /// Every setting there is.
 #[derive(Args, Clone, Debug)]
@@ -21,6 +21,9 @@ pub struct Everything {
     /// What pictures may be, and become.
     #[command(flatten)]
     pub imaging: Imaging,
+    /// How originals are fetched from URLs.
+    #[command(flatten)]
+    pub fetch: Fetch,
     /// Where the HTTP service is, and who may use it.
     #[command(flatten)]
     pub http: Http,
@@ -123,10 +126,12 @@ pub fn of_worker(
     servers: Option<(&Redis, &S3)>,
     worker: &Worker,
     imaging: &Imaging,
+    fetch: &Fetch,
     http: &Http,
 ) -> Vec<Problem> {
     let servers = servers.map(|(redis, s3)| [redis.problems(), s3.problems()].concat());
-    [servers.unwrap_or_default(), worker.problems(), imaging.problems(), http.problems()].concat()
+    let own = [worker.problems(), imaging.problems(), fetch.problems(), http.problems()].concat();
+    [servers.unwrap_or_default(), own].concat()
 }
 
 /// Settings that are right by themselves, but not together.
@@ -194,7 +199,8 @@ impl S3 {
         let bundle = self.s3_ca_bundle.as_deref();
         let kms = self.s3_sse.as_deref().is_some_and(|sse| sse.starts_with("aws:kms"));
         those([
-            (self.s3_bucket.is_empty(), "S3_BUCKET", "is empty".into()),
+            (!is_bucket(&self.s3_bucket), "S3_BUCKET", BUCKET.into()),
+            (!self.s3_staging_bucket.as_deref().is_none_or(is_bucket), "S3_STAGING_BUCKET", BUCKET.into()),
             (!is_address(self.s3_endpoint_url.as_deref()), "S3_ENDPOINT_URL", ADDRESS.into()),
             (!is_address(self.s3_public_base_url.as_deref()), "S3_PUBLIC_BASE_URL", ADDRESS.into()),
             (!is_prefix(&self.s3_prefix), "S3_PREFIX", PREFIX.into()),
@@ -215,6 +221,7 @@ impl S3 {
     }
 }
 
+const BUCKET: &str = "is 3 to 63 lower-case letters, digits, `-` and `.`, begins and ends with a letter or digit, and has no `..`";
 const ADDRESS: &str = "is an address like https://fsn1.your-objectstorage.com, without a query";
 const PREFIX: &str =
     "is empty, or like `media/`: letters, digits, `_`, `.`, `-`, `/`, ends in `/`, without `..` or `//`";
@@ -227,6 +234,14 @@ pub(super) fn is_address(url: Option<&str>) -> bool {
             && !rest.starts_with(['/', ':'])
             && !rest.contains(|c: char| "?#@".contains(c) || c.is_whitespace())
     })
+}
+
+/// S3's rule for names, but for those that only AWS keeps for itself; the ARN of an access point stands for a bucket.
+fn is_bucket(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    let inside = !name.starts_with(['-', '.']) && !name.ends_with(['-', '.']) && !name.contains("..");
+    let is_name = (3..=63).contains(&name.len()) && inside && name.chars().all(allowed);
+    name.starts_with("arn:") || (is_name && name.parse::<Ipv4Addr>().is_err())
 }
 
 fn is_prefix(prefix: &str) -> bool {
@@ -322,7 +337,7 @@ impl Imaging {
 impl Everything {
     /// Every setting that does not go with the others.
     pub fn problems(&self) -> Vec<Problem> {
-        of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.http)
+        of_worker(Some((&self.redis, &self.s3)), &self.worker, &self.imaging, &self.fetch, &self.http)
     }
 }
 

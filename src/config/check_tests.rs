@@ -69,6 +69,21 @@ fn memory_for_pictures_is_an_amount_that_a_picture_fits_in_and_a_machine_has() {
 }
 
 #[test]
+fn a_bucket_has_a_name_that_every_server_takes() {
+    for good in ["media", "shop-media.eu-1", "0media", "arn:aws:s3:eu-west-1:123456789012:accesspoint/media"]
+    {
+        assert!(is_bucket(good), "{good}");
+    }
+    let long = "m".repeat(64);
+    for bad in
+        ["", "me", &long, "Media", "my_media", "s3://media", "media/", "-media", "media.", "a..b", "10.0.0.1"]
+    {
+        assert!(!is_bucket(bad), "{bad}");
+    }
+    assert_eq!(variables_of(&["--s3-staging-bucket=My Originals"]), ["S3_STAGING_BUCKET"]);
+}
+
+#[test]
 fn a_prefix_ends_in_a_slash_and_leads_nowhere_else() {
     for good in ["", "media/", "shop/eu-1/"] {
         assert!(is_prefix(good), "{good}");

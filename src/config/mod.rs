@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod fetch;
 mod http;
 pub mod secret_file;
 pub mod steps;
@@ -16,6 +17,7 @@ use clap::Args;
 use darkroom_jobs::{Kind, redis_keys::Keys};
 
 use crate::imaging;
+pub use fetch::Fetch;
 pub use http::{Address, Http};
 pub use traces::Traces;
 

@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use darkroom_jobs::Timestamp;
 use redis::Client;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, time::timeout};
@@ -133,8 +134,8 @@ pub async fn storage(
     // In a task of its own: a look that was begun is finished, whoever goes away.
     let looking = tokio::spawn(async move {
         match if live { None } else { kept(&app).await } {
-            Some(health) => health,
-            None => app.prober.look(&app.storage).await,
+            Some((record, now)) => record.served_at(now),
+            None => app.prober.look(&app).await,
         }
     });
     let late = || Problem::storage_unavailable("the bucket did not answer in time");
@@ -147,9 +148,9 @@ pub async fn storage(
 }
 
 /// The last periodic report; `None` before the first, and while Redis is away.
-async fn kept(app: &App) -> Option<Health> {
+async fn kept(app: &App) -> Option<(Record, Timestamp)> {
     let seen = timeout(PATIENCE, app.board.read::<Record>()).await.ok()?.ok()?;
-    Some(seen.record?.served_at(seen.now))
+    Some((seen.record?, seen.now))
 }
 
 /// Looks at the bucket: one at a time, and not again within 5 s.
@@ -157,7 +158,16 @@ async fn kept(app: &App) -> Option<Health> {
 pub struct Prober(Mutex<Option<(Instant, Health)>>);
 
 impl Prober {
-    async fn look(&self, storage: &Storage) -> Health {
+    /// The bucket as it is now, with what the periodic reports know of the time before.
+    async fn look(&self, app: &App) -> Health {
+        // At once: the answer is promised within 3 s, whoever of the two is slow.
+        match tokio::join!(self.probe(&app.storage), kept(app)) {
+            (made, Some((record, now))) => record.beside(made, now),
+            (made, None) => made,
+        }
+    }
+
+    async fn probe(&self, storage: &Storage) -> Health {
         let mut last = self.0.lock().await;
         if let Some((at, health)) = last.as_ref()
             && at.elapsed() < PROBE_KEPT

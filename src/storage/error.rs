@@ -8,6 +8,8 @@ use aws_sdk_s3::{
 };
 use darkroom_jobs::ErrorCode;
 
+use super::cause::Cause;
+
 /// Longest `Retry-After` that is believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
@@ -55,19 +57,19 @@ impl fmt::Display for ErrorKind {
 
 /// A request to the bucket that failed. The message leaves the cause to `source()`.
 #[derive(Debug, thiserror::Error)]
-#[error("{kind} ({operation}){}{}", if advice.is_some() { ": " } else { "" }, advice.unwrap_or_default())]
+#[error("{kind} ({operation}){}{}", if cause.is_some() { ": " } else { "" }, cause.map(Cause::message).unwrap_or_default())]
 pub struct Error {
     kind: ErrorKind,
     operation: &'static str,
     /// Which setting to look at.
-    advice: Option<&'static str>,
+    cause: Option<Cause>,
     retry_after: Option<Duration>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     pub(super) fn new(kind: ErrorKind, operation: &'static str) -> Self {
-        Self { kind, operation, advice: None, retry_after: None, source: None }
+        Self { kind, operation, cause: None, retry_after: None, source: None }
     }
 
     pub(super) fn because(
@@ -82,17 +84,37 @@ impl Error {
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
-        let (kind, advice) = (kind_of(&error), advice_of(&error));
+        let cause = reason_of(&error);
+        let kind = cause.map_or_else(|| kind_of(&error), Cause::kind);
         let retry_after = error.raw_response().and_then(retry_after);
-        Self { retry_after, advice, ..Self::because(kind, operation, cause_of(&error)) }
+        Self { retry_after, cause, ..Self::because(kind, operation, words_of(&error)) }
     }
 
     /// A 404 about a bucket itself: there is none of that name.
     pub(super) fn about_a_bucket(self) -> Self {
         match self.kind {
-            ErrorKind::NotFound => Self { kind: ErrorKind::Misconfigured, advice: Some(NO_BUCKET), ..self },
+            ErrorKind::NotFound => {
+                let cause = Cause::NoBucket;
+                Self { kind: cause.kind(), cause: Some(cause), ..self }
+            }
             _ => self,
         }
+    }
+
+    /// Whether the server refused us without saying why.
+    pub(super) fn is_wordless(&self) -> bool {
+        matches!(self.kind, ErrorKind::Denied | ErrorKind::Misconfigured)
+            && matches!(self.cause, None | Some(Cause::Wordless))
+    }
+
+    /// The same about another operation.
+    pub(super) fn during(self, operation: &'static str) -> Self {
+        Self { operation, ..self }
+    }
+
+    /// The operation of S3 that failed.
+    pub(super) fn operation(&self) -> &'static str {
+        self.operation
     }
 
     /// What went wrong.
@@ -103,6 +125,25 @@ impl Error {
     /// How long the server asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// What whoever runs this can do about it, in a sentence or two that name the setting.
+    pub fn hint(&self) -> &'static str {
+        match (self.cause, self.kind) {
+            (Some(cause), _) => cause.hint(),
+            (None, ErrorKind::Unavailable) => {
+                "Check S3_ENDPOINT_URL, the way from here to the server, and the server itself."
+            }
+            (None, ErrorKind::Throttled) => {
+                "Ask the provider for more requests a second, or lower DARKROOM_CONCURRENCY_UPLOAD and \
+                 DARKROOM_CONCURRENCY_INGEST."
+            }
+            (None, ErrorKind::VerifyFailed) => {
+                "What was got is not what was put: look for a cache or proxy between here and S3_ENDPOINT_URL, then at \
+                 the server."
+            }
+            (None, _) => self.code().hint(),
+        }
     }
 
     /// The word for receipts and alerts. [`ErrorKind::NotFound`] and [`ErrorKind::TooLarge`] are about an original.
@@ -120,32 +161,23 @@ impl Error {
     }
 }
 
-const NO_BUCKET: &str = "there is no such bucket, S3_BUCKET or S3_STAGING_BUCKET is wrong";
-const CERTIFICATE: &str = "the certificate of the server at S3_ENDPOINT_URL is not trusted, S3_CA_BUNDLE names a file of those that are";
+fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
 
-/// The setting that the server's word is about.
-fn advice_of<E>(error: &SdkError<E, HttpResponse>) -> Option<&'static str>
+fn reason_of<E>(error: &SdkError<E, HttpResponse>) -> Option<Cause>
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
-    if is_certificate(error) {
-        return Some(CERTIFICATE);
-    }
-    let status = error.raw_response().map(|response| response.status().as_u16());
-    Some(match (status, word_of(error)) {
-        (_, "NoSuchBucket") => NO_BUCKET,
-        (_, "InvalidAccessKeyId") => "S3_ACCESS_KEY_ID is not known there",
-        (_, "SignatureDoesNotMatch") => "S3_SECRET_ACCESS_KEY does not go with S3_ACCESS_KEY_ID",
-        (_, "RequestTimeTooSkewed") => "the clock of this machine is wrong",
-        (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect")
-        | (Some(301 | 307), _) => "S3_REGION or S3_ENDPOINT_URL is wrong",
-        (Some(401 | 403), _) => "S3_ACCESS_KEY_ID or S3_SECRET_ACCESS_KEY is wrong, or the key lacks a right",
-        _ => return None,
-    })
+    let beneath = beneath(error, &|error| match error.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(_)) => Some(Cause::Certificate),
+        _ => error.downcast_ref().map(Cause::of_credentials),
+    });
+    beneath.or_else(|| Cause::of(status_of(error), word_of(error)))
 }
 
 /// The server's own words, or the innermost reason why it was not reached: what lies between is for debuggers.
-fn cause_of<E>(error: &SdkError<E, HttpResponse>) -> String
+fn words_of<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
@@ -154,8 +186,7 @@ where
             (Some(code), Some(message)) => format!("{code}: {message}"),
             (Some(code), None) => code.to_owned(),
             (None, _) => {
-                let status = error.raw_response().map(|response| response.status().as_u16());
-                format!("the server answered {}", status.unwrap_or_default())
+                format!("the server answered {}", status_of(error).unwrap_or_default())
             }
         };
     }
@@ -168,35 +199,33 @@ fn word_of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &str {
     error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default()
 }
 
-/// Whether TLS failed because of who the server is.
-fn is_certificate(error: &(dyn StdError + 'static)) -> bool {
-    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return matches!(tls, rustls::Error::InvalidCertificate(_));
-    }
+/// The cause that is seen in the error, or in one that it stems from.
+fn beneath(
+    error: &(dyn StdError + 'static),
+    seen: &dyn Fn(&(dyn StdError + 'static)) -> Option<Cause>,
+) -> Option<Cause> {
     // `source()` of an I/O error skips the error that it wraps.
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    wrapped.is_some_and(|wrapped| is_certificate(wrapped)) || error.source().is_some_and(is_certificate)
+    seen(error).or_else(|| beneath(wrapped?, seen)).or_else(|| beneath(error.source()?, seen))
 }
 
+/// What went wrong where the cause is none that [`Cause`] knows.
 fn kind_of<E>(error: &SdkError<E, HttpResponse>) -> ErrorKind
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
-    let status = match error {
-        _ if is_certificate(error) => return ErrorKind::Misconfigured,
+    match error {
         SdkError::ConstructionFailure(_) => return ErrorKind::Misconfigured,
         SdkError::DispatchFailure(failure) if failure.is_user() => return ErrorKind::Misconfigured,
-        _ => error.raw_response().map(|response| response.status().as_u16()),
-    };
-    match (status, word_of(error)) {
-        (_, "NoSuchBucket" | "RequestTimeTooSkewed") => ErrorKind::Misconfigured,
+        _ => {}
+    }
+    match (status_of(error), word_of(error)) {
         (_, "SlowDown") | (Some(429), _) => ErrorKind::Throttled,
-        (_, "BadDigest" | "XAmzContentSHA256Mismatch") => ErrorKind::VerifyFailed,
+        (_, "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch") => ErrorKind::VerifyFailed,
         (_, "RequestTimeout" | "IncompleteBody") => ErrorKind::Unavailable,
         (_, "EntityTooLarge") => ErrorKind::TooLarge,
         (Some(404), _) => ErrorKind::NotFound,
         (Some(412), _) => ErrorKind::Changed,
-        (Some(401 | 403), _) => ErrorKind::Denied,
         (Some(501), _) | (_, "NotImplemented") => ErrorKind::Unsupported,
         (Some(408 | 409), _) => ErrorKind::Unavailable,
         (Some(300..=499), _) => ErrorKind::Misconfigured,

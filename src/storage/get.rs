@@ -1,6 +1,6 @@
 //! Reading objects, and asking about them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_s3::{operation::get_object::GetObjectOutput, types::ServerSideEncryption};
 use bytes::{Bytes, BytesMut};
@@ -9,13 +9,16 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use super::{
-    Storage,
+    Place, Storage,
     error::{Error, ErrorKind},
 };
 use crate::digest::hex;
 
 /// Transfers of one object that may break before we give up.
 const TRANSFERS: u32 = 3;
+
+/// How long the reason for a refusal is waited for.
+const FOR_A_REASON: Duration = Duration::from_secs(1);
 
 /// A whole object.
 #[derive(Clone, Debug)]
@@ -92,9 +95,12 @@ impl Storage {
     ///
     /// Any but [`ErrorKind::NotFound`].
     pub async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectHead>, Error> {
-        let place = self.place(key);
-        let request = self.client.head_object().bucket(place.bucket).key(place.name);
-        let answer = match self.ask("HeadObject", request.send()).await {
+        let Place { bucket, name } = self.place(key);
+        let ask = || {
+            let request = self.client.head_object().bucket(&bucket).key(&name);
+            self.ask("HeadObject", request.send())
+        };
+        let answer = match self.explained(&bucket, ask).await {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -124,9 +130,35 @@ impl Storage {
     ///
     /// [`ErrorKind::Misconfigured`] when it does not exist.
     pub async fn head_bucket(&self) -> Result<(), Error> {
-        let request = self.client.head_bucket().bucket(&self.config.s3_bucket);
-        let answer = request.send().await;
-        answer.map(drop).map_err(|error| Error::of("HeadBucket", error).about_a_bucket())
+        let ask = || {
+            let request = self.client.head_bucket().bucket(&self.config.s3_bucket);
+            async move { self.ask("HeadBucket", request.send()).await.map(drop).map_err(Error::about_a_bucket) }
+        };
+        self.explained(&self.config.s3_bucket, ask).await
+    }
+
+    /// What a HEAD is answered; a refusal has the server's reason. No body comes with it that could hold one, so the bucket
+    /// is asked for something else, which is refused for the same reason. Where that is not refused the HEAD is repeated:
+    /// the SDK sets its clock by each answer, and a first request whose time was wrong is refused alone.
+    pub(super) async fn explained<T, F>(&self, bucket: &str, head: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let refusal = match head().await {
+            Err(refusal) if refusal.is_wordless() => refusal,
+            answer => return answer,
+        };
+        let prefix = self.place_of("_darkroom/").name;
+        let listing = self.client.list_objects_v2().bucket(bucket).prefix(prefix).max_keys(1);
+        match timeout(FOR_A_REASON, listing.send()).await {
+            Ok(Ok(_)) => head().await,
+            Ok(Err(error)) => {
+                let reason = Error::of(refusal.operation(), error);
+                let is_one = matches!(reason.kind(), ErrorKind::Denied | ErrorKind::Misconfigured);
+                Err(if is_one { reason } else { refusal })
+            }
+            Err(_) => Err(refusal),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod presign;
 pub mod probe;
 pub mod put;
 
+mod cause;
 mod client;
 mod conditional;
 
@@ -23,6 +24,7 @@ use darkroom_jobs::ObjectKey;
 use crate::config;
 use conditional::Conditional;
 use error::Error;
+use probe::finding::Finding;
 
 /// The objects of one bucket. Cloning is cheap and shares the connection pool.
 ///
@@ -34,6 +36,8 @@ pub struct Storage {
     /// Whether `If-None-Match: *` is honoured, once the bucket was asked.
     conditional: Arc<Conditional>,
     metrics: metrics::Metrics,
+    /// What every report of the bucket's health says beside what a probe finds.
+    standing: Arc<[Finding]>,
 }
 
 /// An object's place at the server: `S3_PREFIX` is part of the name.
@@ -55,7 +59,25 @@ impl Storage {
             config: Arc::new(config.clone()),
             conditional: Arc::default(),
             metrics: metrics::Metrics::default(),
+            standing: Arc::default(),
         })
+    }
+
+    /// The same, with findings that follow from settings alone: every report of a probe has them.
+    #[must_use]
+    pub fn reporting(self, standing: impl IntoIterator<Item = Finding>) -> Self {
+        Self { standing: standing.into_iter().collect(), ..self }
+    }
+
+    /// The same with another client, as tests need it whose clock is wrong or whose credentials are borrowed.
+    #[cfg(feature = "test-hooks")]
+    #[must_use]
+    pub fn altered(
+        &self,
+        alter: impl FnOnce(aws_sdk_s3::config::Builder) -> aws_sdk_s3::config::Builder,
+    ) -> Self {
+        let client = Client::from_conf(alter(self.client.config().to_builder()).build());
+        Self { client, ..self.clone() }
     }
 
     /// Name of the bucket that keeps finished pictures.

@@ -24,7 +24,7 @@ use crate::{
     },
     sandbox::Sandbox,
     sources::Sources,
-    storage::Storage,
+    storage::{Storage, probe::finding::Finding},
 };
 
 mod backend;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub worker: config::Worker,
     /// What pictures may be, and become.
     pub imaging: config::Imaging,
+    /// How originals are fetched from URLs.
+    pub fetch: config::Fetch,
 }
 
 /// Why a worker ended other than by a signal.
@@ -256,7 +258,8 @@ fn look_after_the_bucket(
 }
 
 async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
-    let storage = Storage::new(&settings.s3).await?;
+    let opened = settings.fetch.opens_networks().then(Finding::fetch_opened);
+    let storage = Storage::new(&settings.s3).await?.reporting(opened);
     let redis = connection::managed(&connection::client(&settings.redis)?)?;
     let namespace = settings.redis.namespace.clone();
     let tombstones = Tombstones::new(redis.clone(), namespace.clone(), settings.worker.tombstone);

@@ -10,7 +10,7 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use darkroom::storage::{
     list::Prefix,
-    probe::{FindingCode, Health, HealthStatus, Versioning},
+    probe::{Health, HealthStatus, Versioning, finding::FindingCode},
     put::ObjectAttributes,
 };
 use darkroom_jobs::{Delete, ErrorCode, ObjectKey, Status, Target};
@@ -134,6 +134,25 @@ async fn a_check_notices_that_originals_may_not_be_staged() {
     let refused = bucket.storage.check().await;
 
     assert_eq!(refused.expect_err("nothing can be staged").code(), ErrorCode::StorageDenied);
+}
+
+#[tokio::test]
+async fn originals_that_may_not_be_got_or_removed_are_down_for_the_report_as_for_the_breaker() {
+    let Some(ceph) = ceph("originals that may not be got") else { return };
+    for (action, operation) in
+        [("s3:GetObject", "GetObject below staging/"), ("s3:DeleteObject", "DeleteObject below staging/")]
+    {
+        let bucket = ServedBucket::on(Server::Ceph(ceph)).await;
+        allow(&bucket, "Deny", action, "staging/*").await;
+
+        let health = bucket.storage.probe().await;
+        let check = bucket.storage.check().await;
+
+        let error = health.error.expect("it is down");
+        assert_eq!((health.status, error.code), (HealthStatus::Down, ErrorCode::StorageDenied));
+        assert!(error.message.contains(operation), "{error:?}");
+        assert_eq!(check.expect_err("jobs would fail").code(), ErrorCode::StorageDenied);
+    }
 }
 
 #[tokio::test]

@@ -303,3 +303,25 @@ async fn a_bucket_that_is_there_is_healthy_and_one_that_is_not_is_down() {
     assert!(person.stdout.starts_with("down: elsewhere at http://"), "{}", person.stdout);
     assert!(person.stdout.contains("S3_BUCKET"), "{}", person.stdout);
 }
+
+#[tokio::test]
+async fn a_call_without_credentials_and_one_to_nobody_say_what_can_be_done() {
+    let darkroom = TestDarkroom::start().await;
+    let health = || darkroom.command(&["storage", "health"]);
+
+    let mut without = health();
+    without.env_remove("S3_ACCESS_KEY_ID").env_remove("S3_SECRET_ACCESS_KEY");
+    let without =
+        without.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", darkroom.folder()).ended().await;
+    let nobody = health().env("S3_ENDPOINT_URL", "http://127.0.0.1:1").ended().await;
+
+    assert_eq!((without.code, nobody.code), (Some(1), Some(1)));
+    assert!(
+        without.stdout.contains("storage_denied") && without.stdout.contains("no credentials"),
+        "{}",
+        without.stdout
+    );
+    assert!(without.stdout.contains("Set S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY"), "{}", without.stdout);
+    assert!(nobody.stdout.contains("Check S3_ENDPOINT_URL"), "{}", nobody.stdout);
+    assert!(!nobody.stdout.contains("tried again"), "{}", nobody.stdout);
+}

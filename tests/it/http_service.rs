@@ -15,6 +15,7 @@ use tokio::{
 
 use crate::support::{
     darkroom::{TestDarkroom, picture},
+    faults::FaultyServer,
     service::{Service, TOKEN, answer, client, problem, told},
 };
 
@@ -125,6 +126,61 @@ async fn the_state_of_the_bucket_is_kept_looked_at_and_told_when_it_is_down() {
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert!(!broken.to_string().contains("darkroom-secret"), "{broken}");
     assert_eq!(problem(service.get("/api/storage/health?live=perhaps")).await.0, 422);
+}
+
+#[tokio::test]
+async fn a_look_made_now_knows_the_last_hour_and_what_settings_tell() {
+    let darkroom = TestDarkroom::start().await;
+    let often = [("DARKROOM_HEALTH_INTERVAL_MS", "1000"), ("DARKROOM_FETCH_ALLOW_CIDRS", "10.7.0.0/16")];
+    let service = Service::with_token(&darkroom, &often).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let kept = loop {
+        let (_, kept) = answer(service.get("/api/storage/health")).await;
+        if kept["last_hour"]["probes"].as_u64() >= Some(2) {
+            break kept;
+        }
+        assert!(Instant::now() < deadline, "{kept}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+
+    let (status, live) = answer(service.get("/api/storage/health?live=1")).await;
+
+    assert_eq!((status, &live["status"]), (200, &json!("degraded")), "{live}");
+    assert!(live["age_ms"].as_u64() < Some(5_000), "{live}");
+    let hour = &live["last_hour"];
+    assert!(hour["probes"].as_u64() >= Some(2) && hour["failures"] == 0, "{live}");
+    for step in ["head_ms", "put_ms", "get_ms", "delete_ms"] {
+        assert!(hour[step]["p50"].is_u64() && hour[step]["p95"].is_u64(), "{step}: {live}");
+    }
+    for report in [&kept, &live] {
+        assert_eq!(report["findings"][0]["code"], "fetch_opened", "{report}");
+        assert!(!report.to_string().contains("10.7."), "it is told to everybody: {report}");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_never_answers_is_told_down_within_3_s_whoever_asks_and_however_many() {
+    let darkroom = TestDarkroom::start().await;
+    let stuck = FaultyServer::answering(&[""]).await;
+    let service = Service::with_token(&darkroom, &[("S3_ENDPOINT_URL", &stuck.endpoint_url)]).await;
+
+    for path in ["/api/storage/health?live=1", "/api/storage/health"] {
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let request = service.get(path);
+            asking.spawn(async move {
+                let began = Instant::now();
+                let (status, _) = answer(request).await;
+                (status, began.elapsed())
+            });
+        }
+        for (status, took) in asking.join_all().await {
+            println!("{path} of a bucket that never answers: {status} after {} ms", took.as_millis());
+            assert!(status == 503 && took < Duration::from_secs(3), "{path}: {status} after {took:?}");
+        }
+    }
+    // One look for all who ask at once; the periodic one and the breaker's are the others.
+    assert!(stuck.requests() <= 4, "asked {} times", stuck.requests());
 }
 
 #[tokio::test]

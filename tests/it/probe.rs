@@ -4,13 +4,17 @@ use std::time::{Duration, Instant};
 
 use darkroom::storage::{
     list::Prefix,
-    probe::{FindingCode, Health, HealthStatus, Versioning},
+    probe::{
+        Health, HealthStatus, Versioning,
+        finding::{Finding, FindingCode},
+    },
 };
 use darkroom_jobs::ErrorCode;
 
 use crate::support::{
     bucket::{TestBucket, settings, storage},
     faults::{Fault, FaultyServer},
+    slow,
 };
 
 /// The answer to everything.
@@ -91,6 +95,60 @@ async fn a_bucket_of_originals_that_is_not_there_is_down_too() {
     let error = health.error.expect("nothing can be staged");
     assert_eq!((health.status, error.code), (HealthStatus::Down, ErrorCode::StorageMisconfigured));
     assert!(error.message.contains("S3_STAGING_BUCKET"), "{error:?}");
+}
+
+#[tokio::test]
+async fn originals_that_cannot_be_put_for_whatever_reason_are_down_for_the_report_as_for_the_breaker() {
+    let bucket = TestBucket::with(&["--s3-staging-bucket=originals"]).await;
+    let before = bucket.storage.probe().await;
+    // Of a server whose disk is gone every PUT is an InternalError, and the other bucket knows nothing of it.
+    std::fs::remove_dir_all(bucket.folder.path().join("originals")).expect("it is there");
+
+    let health = bucket.storage.probe().await;
+    let check = bucket.storage.check().await;
+
+    assert_eq!(before.status, HealthStatus::Ok, "{before:?}");
+    let error = health.error.expect("nothing can be staged");
+    assert_eq!((health.status, error.code), (HealthStatus::Down, ErrorCode::StorageUnavailable));
+    assert!(error.message.contains("PutObject below staging/"), "{error:?}");
+    assert!(health.latency_ms.delete.is_some(), "the other side works: {:?}", health.latency_ms);
+    assert_eq!(check.expect_err("nothing can be staged").code(), ErrorCode::StorageUnavailable);
+}
+
+#[tokio::test]
+async fn what_can_be_done_is_told_to_a_person_and_not_that_somebody_tries_again() {
+    let nobody = storage(&settings("http://127.0.0.1:1", &[])).await;
+
+    let error = nobody.probe().await.error.expect("nobody listens");
+
+    assert_eq!(error.code, ErrorCode::StorageUnavailable);
+    assert!(error.hint.contains("S3_ENDPOINT_URL") && !error.hint.contains("tried again"), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_settings_alone_tell_is_in_every_report() {
+    let bucket = TestBucket::start().await;
+    let opened = bucket.storage.clone().reporting([Finding::fetch_opened()]);
+
+    let health = opened.probe().await;
+
+    let findings: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!((health.status, findings), (HealthStatus::Degraded, vec![FindingCode::FetchOpened]));
+    assert!(health.findings[0].hint.contains("DARKROOM_FETCH_ALLOW_CIDRS"), "{:?}", health.findings);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_500_ms_for_each_request_is_slow_and_not_down() {
+    let bucket = TestBucket::start().await;
+    let slow = slow::by(Duration::from_millis(550), &bucket.server.endpoint_url).await;
+    let storage = storage(&settings(&slow, &[])).await;
+
+    let health = storage.probe().await;
+    let check = storage.check().await;
+
+    let findings: Vec<_> = health.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!((health.status, findings), (HealthStatus::Degraded, vec![FindingCode::Slow]), "{health:?}");
+    check.expect("it works");
 }
 
 #[tokio::test]

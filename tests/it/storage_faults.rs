@@ -253,30 +253,95 @@ async fn an_etag_under_kms_is_not_taken_for_an_md5() {
 
 #[tokio::test]
 async fn what_a_setting_gets_wrong_is_told_by_the_name_of_its_variable() {
+    use ErrorCode::{StorageDenied, StorageMisconfigured, StorageUnavailable, StorageVerifyFailed};
     let cases = [
-        ("301 Moved", "PermanentRedirect", ErrorCode::StorageMisconfigured, "S3_REGION"),
-        ("400 Bad", "AuthorizationHeaderMalformed", ErrorCode::StorageMisconfigured, "S3_REGION"),
-        ("403 Forbidden", "RequestTimeTooSkewed", ErrorCode::StorageMisconfigured, "clock"),
-        ("403 Forbidden", "InvalidAccessKeyId", ErrorCode::StorageDenied, "S3_ACCESS_KEY_ID"),
-        ("403 Forbidden", "SignatureDoesNotMatch", ErrorCode::StorageDenied, "S3_SECRET_ACCESS_KEY"),
-        ("403 Forbidden", "AccessDenied", ErrorCode::StorageDenied, "lacks a right"),
-        ("404 Not Found", "NoSuchBucket", ErrorCode::StorageMisconfigured, "S3_BUCKET"),
+        ("301 Moved", "PermanentRedirect", StorageMisconfigured, "S3_REGION"),
+        ("307 Moved", "TemporaryRedirect", StorageMisconfigured, "S3_REGION"),
+        ("400 Bad", "AuthorizationHeaderMalformed", StorageMisconfigured, "S3_REGION"),
+        ("400 Bad", "ExpiredToken", StorageDenied, "AWS_SESSION_TOKEN"),
+        ("400 Bad", "InvalidToken", StorageDenied, "AWS_SESSION_TOKEN"),
+        ("400 Bad", "InvalidBucketName", StorageMisconfigured, "S3_BUCKET"),
+        ("403 Forbidden", "RequestTimeTooSkewed", StorageMisconfigured, "clock"),
+        ("403 Forbidden", "InvalidAccessKeyId", StorageDenied, "S3_ACCESS_KEY_ID"),
+        ("403 Forbidden", "SignatureDoesNotMatch", StorageDenied, "S3_SECRET_ACCESS_KEY"),
+        ("403 Forbidden", "AccessDenied", StorageDenied, "S3_ACCESS_KEY_ID"),
+        ("403 Forbidden", "QuotaExceeded", StorageDenied, "quota"),
+        ("404 Not Found", "NoSuchBucket", StorageMisconfigured, "S3_BUCKET"),
+        ("400 Bad", "InvalidDigest", StorageVerifyFailed, ""),
+        ("503 Slow Down", "SlowDown", StorageUnavailable, ""),
+        ("500 Error", "InternalError", StorageUnavailable, ""),
     ];
 
     for (status, word, code, named) in cases {
-        let body = format!("<Error><Code>{word}</Code></Error>");
-        let length = body.len();
-        let answer =
-            format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-        let server = FaultyServer::answering(&[&answer]).await;
+        let server = FaultyServer::answering(&[&refusal(status, word)]).await;
         let storage = storage(&settings(&server.endpoint_url, &[])).await;
 
         let error = storage.download(&fresh_key(), 9, None).await.expect_err("it is refused");
 
         assert_eq!(error.code(), code, "{word}");
         assert!(error.to_string().contains(named), "{word}: {error}");
+        assert!(error.hint().contains(named) && !error.hint().contains("tried again"), "{}", error.hint());
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         assert_eq!(cause.as_deref(), Some(word), "the server's word, and nothing of ours around it");
+    }
+}
+
+fn refusal(status: &str, word: &str) -> String {
+    let body = format!("<Error><Code>{word}</Code></Error>");
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+}
+
+/// What is answered to HEAD has no body, and so no word.
+const WORDLESS: &str = "HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn the_reason_for_a_refusal_of_a_head_is_asked_for() {
+    for (word, code) in [
+        ("RequestTimeTooSkewed", ErrorCode::StorageMisconfigured),
+        ("ExpiredToken", ErrorCode::StorageDenied),
+        ("AuthorizationHeaderMalformed", ErrorCode::StorageMisconfigured),
+    ] {
+        let server = FaultyServer::answering(&[
+            WORDLESS,
+            &refusal("400 Bad", word),
+            WORDLESS,
+            &refusal("400 Bad", word),
+        ])
+        .await;
+        let storage = storage(&settings(&server.endpoint_url, &["--s3-prefix=shop/"])).await;
+
+        let errors = [storage.head_bucket().await.err(), storage.head(&fresh_key()).await.err()];
+
+        for error in errors.map(|error| error.expect("it is refused")) {
+            let said = std::error::Error::source(&error).map(ToString::to_string);
+            assert_eq!((error.code(), said.as_deref()), (code, Some(word)), "{error}");
+            assert!(error.to_string().contains("Head"), "{error}");
+        }
+        let asked = &server.seen()[1].line;
+        assert!(
+            asked.starts_with("GET /pictures?list-type=2") || asked.starts_with("GET /pictures/?"),
+            "{asked}"
+        );
+        assert!(asked.contains("prefix=shop%2F_darkroom%2F"), "only what is ours is asked for: {asked}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_whose_reason_cannot_be_had_stays_what_it_was() {
+    let listed = "<ListBucketResult></ListBucketResult>";
+    let listed =
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{listed}", listed.len());
+    for reason in [&*listed, "", "HTTP/1.1 500 Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"] {
+        let server = FaultyServer::answering(&[WORDLESS, reason, WORDLESS]).await;
+        let storage = storage(&settings(&server.endpoint_url, &[])).await;
+        let begun = Instant::now();
+
+        let error = storage.head_bucket().await.expect_err("it is refused");
+
+        assert_eq!(error.code(), ErrorCode::StorageDenied, "{error}");
+        assert!(error.hint().contains("S3_ACCESS_KEY_ID"), "{}", error.hint());
+        assert!(begun.elapsed() < Duration::from_secs(3), "took {:?}", begun.elapsed());
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod bucket;
 pub mod ceph;
+pub mod clock;
 pub mod command;
 pub mod cut_wire;
 pub mod darkroom;
@@ -11,5 +12,7 @@ pub mod invariant;
 pub mod scripts;
 pub mod served;
 pub mod service;
+pub mod slow;
+pub mod spawned;
 pub mod stopping;
 pub mod tls;

@@ -1,8 +1,8 @@
-//! The same test on each server: the embedded one and Ceph.
+//! The same test on each server: the embedded one and Ceph always, moto and Garage for `make conformance`.
 
 use aws_sdk_s3::{
     Client,
-    config::{BehaviorVersion, Config, Credentials, Region},
+    config::{BehaviorVersion, Config, Credentials, Region, RequestChecksumCalculation},
     types::{BucketVersioningStatus, VersioningConfiguration},
 };
 use darkroom::{config, storage::Storage};
@@ -11,6 +11,7 @@ use darkroom_jobs::JobId;
 use super::{
     bucket::{BUCKET, TestBucket, settings, storage},
     ceph::Ceph,
+    spawned::Spawned,
 };
 
 /// Which server a test runs on.
@@ -18,6 +19,52 @@ use super::{
 pub enum Server {
     Embedded,
     Ceph(&'static Ceph),
+    Moto(&'static Spawned),
+    Garage(&'static Spawned),
+}
+
+/// What some servers do otherwise than AWS, where a test has to know it. docs/storage.md has all that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// Takes every signature, of whatever time and region, and a presigned URL for ever.
+    TakesAnySignature,
+    /// Takes a signature for another region.
+    TakesAnyRegion,
+    /// Takes a signature whose time is 20 minutes off.
+    TakesAnyTime,
+    /// Takes no notice of a session token.
+    TakesAnyToken,
+    /// Says what is wrong about credentials in words of its own.
+    NamesNoCredential,
+    /// Refuses what is signed but too late with 400, not 403.
+    RefusesLateWith400,
+    /// Writes over what is there, whatever `If-None-Match` says.
+    IgnoresConditions,
+    /// Keeps lifecycle rules, and tells that there are none.
+    TellsLifecycle,
+}
+
+impl Server {
+    /// Whether that is how it is. A server that has changed fails the test that asks.
+    pub fn has(self, oddity: Oddity) -> bool {
+        use Oddity::*;
+        match self {
+            Self::Embedded => matches!(oddity, TakesAnyRegion | TakesAnyToken),
+            Self::Ceph(_) => matches!(oddity, TakesAnyRegion | TakesAnyToken | TellsLifecycle),
+            Self::Moto(_) => !matches!(oddity, NamesNoCredential | RefusesLateWith400 | IgnoresConditions),
+            Self::Garage(_) => !matches!(oddity, TakesAnySignature | TakesAnyRegion),
+        }
+    }
+
+    /// Its name and version, as the heads of tables have them.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Ceph(_) => "Ceph 16.2.15",
+            Self::Moto(_) => "moto 5.2.5",
+            Self::Garage(_) => "Garage 2.5.0",
+        }
+    }
 }
 
 /// A bucket of a test's own, with one beside it for originals.
@@ -47,6 +94,16 @@ macro_rules! on_each_server {
                 }
             })*
         }
+        mod moto {
+            $(#[tokio::test] #[ignore = "make conformance"] async fn $name() {
+                super::$name($crate::support::served::Server::Moto($crate::support::spawned::moto())).await;
+            })*
+        }
+        mod garage {
+            $(#[tokio::test] #[ignore = "make conformance"] async fn $name() {
+                super::$name($crate::support::served::Server::Garage($crate::support::spawned::garage())).await;
+            })*
+        }
     };
 }
 
@@ -68,28 +125,31 @@ impl ServedBucket {
                     _embedded: Some(bucket),
                 }
             }
-            Server::Ceph(ceph) => Self::on_ceph(ceph).await,
+            Server::Ceph(ceph) => Self::made(&ceph.endpoint_url, &ceph.access_key, &ceph.secret_key).await,
+            Server::Moto(spawned) | Server::Garage(spawned) => {
+                Self::made(&spawned.endpoint_url, spawned.access_key, spawned.secret_key).await
+            }
         }
     }
 
-    async fn on_ceph(ceph: &Ceph) -> Self {
-        let admin = client(&ceph.endpoint_url, &ceph.access_key, &ceph.secret_key);
+    /// Two fresh buckets of a server that many tests share.
+    async fn made(endpoint_url: &str, access_key: &str, secret_key: &str) -> Self {
+        let admin = client(endpoint_url, access_key, secret_key);
         let name = JobId::generate().to_string().to_ascii_lowercase();
         let originals = format!("{name}-originals");
         for bucket in [&name, &originals] {
-            admin.create_bucket().bucket(bucket).send().await.expect("the gateway makes buckets");
+            admin.create_bucket().bucket(bucket).send().await.expect("the server makes buckets");
         }
         let bucket = format!("--s3-bucket={name}");
-        let (key, secret) = (ceph.access_key.clone(), ceph.secret_key.clone());
-        let (key_arg, secret_arg) =
-            (format!("--s3-access-key-id={key}"), format!("--s3-secret-access-key={secret}"));
+        let key = format!("--s3-access-key-id={access_key}");
+        let secret = format!("--s3-secret-access-key={secret_key}");
         Self {
-            storage: storage(&settings(&ceph.endpoint_url, &[&bucket, &key_arg, &secret_arg])).await,
+            storage: storage(&settings(endpoint_url, &[&bucket, &key, &secret])).await,
             name,
             originals,
-            endpoint_url: ceph.endpoint_url.clone(),
-            access_key: key,
-            secret_key: secret,
+            endpoint_url: endpoint_url.to_owned(),
+            access_key: access_key.to_owned(),
+            secret_key: secret_key.to_owned(),
             admin,
             _embedded: None,
         }
@@ -134,6 +194,7 @@ fn client(endpoint_url: &str, key: &str, secret: &str) -> Client {
         .endpoint_url(endpoint_url)
         .region(Region::new("us-east-1"))
         .force_path_style(true)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .credentials_provider(Credentials::new(key, secret, None, None, "test"));
     Client::from_conf(config.build())
 }

@@ -37,6 +37,7 @@ pub async fn work(
         s3: settings(&["--s3-bucket=none", "--s3-access-key-id=none", "--s3-secret-access-key=none"])?,
         worker: settings(&worker)?,
         imaging: settings::<_, &str>(&[])?,
+        fetch: settings::<_, &str>(&[])?,
     };
     #[expect(clippy::async_yields_async, reason = "the second signal, which never comes, is awaited later")]
     let signal = async move {

@@ -52,6 +52,11 @@ impl Canary {
         Self { storage: storage.clone(), place, versions: Vec::new() }
     }
 
+    /// Its own name, so that no other is taken for it.
+    fn body(&self) -> Bytes {
+        Bytes::from(self.place.name.clone())
+    }
+
     async fn put(&mut self, body: Bytes, once: bool, deadline: Instant) -> Result<(), Error> {
         // Until it is answered nobody knows whether it is there.
         let at = self.versions.len();
@@ -77,13 +82,6 @@ impl Canary {
         }
         Ok(())
     }
-
-    /// Removes it where its removal proves nothing: what stays for now goes when the canary is dropped.
-    async fn remove_in_time(&mut self, deadline: Instant) {
-        if let Err(error) = self.remove(deadline).await {
-            debug!(%error, "canary not removed in time");
-        }
-    }
 }
 
 impl Drop for Canary {
@@ -108,17 +106,32 @@ impl Drop for Canary {
 }
 
 impl Storage {
-    /// HEAD, PUT, GET, DELETE; on the way it is learnt whether a PUT that must not overwrite is refused.
-    pub(super) async fn canary_round(&self, measured: &mut Measured, deadline: Instant) -> Result<(), Error> {
+    /// HEAD of the bucket, and a look at the server's clock.
+    pub(super) async fn first_contact(
+        &self,
+        measured: &mut Measured,
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let clock = ServerClock::default();
-        let since = Instant::now();
-        let head = within(deadline, "HeadBucket", self.ask_for_bucket(clock.clone())).await;
+        let bucket = &self.config.s3_bucket;
+        let ask = || {
+            let request = self.client.head_bucket().bucket(bucket).customize().interceptor(clock.clone());
+            async move {
+                let since = Instant::now();
+                let answer = request.send().await.map_err(|error| Error::of("HeadBucket", error));
+                answer.map_err(Error::about_a_bucket).map(|_| ms(since.elapsed()))
+            }
+        };
+        let head = within(deadline, "HeadBucket", self.explained(bucket, ask)).await;
         measured.clock_skew_ms = clock.skew_ms();
-        head?;
-        measured.latency.head = Some(ms(since.elapsed()));
+        measured.latency.head = Some(head?);
+        Ok(())
+    }
 
+    /// PUT, GET, DELETE; on the way it is learnt whether a PUT that must not overwrite is refused.
+    pub(super) async fn canary_round(&self, measured: &mut Measured, deadline: Instant) -> Result<(), Error> {
         let mut canary = Canary::new(self, FOLDER);
-        let body = Bytes::from(canary.place.name.clone());
+        let body = canary.body();
         let since = Instant::now();
         canary.put(body.clone(), false, deadline).await?;
         measured.latency.put = Some(ms(since.elapsed()));
@@ -126,9 +139,9 @@ impl Storage {
         let place = canary.place.clone();
         let since = Instant::now();
         let get = async {
-            let found = within(deadline, "GetObject", self.fetch(&place)).await?;
+            self.get_again(&place, &body, deadline).await?;
             measured.latency.get = Some(ms(since.elapsed()));
-            if found == body { Ok(()) } else { Err(Error::new(ErrorKind::VerifyFailed, "GetObject")) }
+            Ok(())
         };
         // At once, as the time is short: what the second PUT writes, if it does, is the same.
         let (got, again) = tokio::join!(get, canary.put(body.clone(), true, deadline));
@@ -145,44 +158,47 @@ impl Storage {
         Ok(())
     }
 
-    /// Puts a canary among the originals and removes it. An error says that originals cannot be staged.
-    pub(super) async fn try_staging(&self, deadline: Instant) -> Result<(), Error> {
+    /// PUT, GET, DELETE among the originals. Tells whether anybody could have got it; `None` when that was not answered.
+    pub(super) async fn staging_round(&self, deadline: Instant) -> Result<Option<bool>, Error> {
+        let of_originals = |error: Error| match error.operation() {
+            "PutObject" => error.during("PutObject below staging/"),
+            "GetObject" => error.during("GetObject below staging/"),
+            _ => error.during("DeleteObject below staging/"),
+        };
         let mut canary = Canary::new(self, STAGING_FOLDER);
-        canary.put(Bytes::from_static(b"?"), false, deadline).await?;
-        canary.remove_in_time(deadline).await;
-        Ok(())
+        let (place, body) = (canary.place.clone(), canary.body());
+        canary.put(body.clone(), false, deadline).await.map_err(of_originals)?;
+        let (got, public) = tokio::join!(
+            self.get_again(&place, &body, deadline),
+            self.is_given_to_strangers(&place, deadline)
+        );
+        got.map_err(of_originals)?;
+        match canary.remove(deadline).await {
+            Err(error) if !is_passing(error.kind()) => return Err(of_originals(error)),
+            // What stays for now goes when the canary is dropped.
+            Err(error) => debug!(%error, "canary not removed in time"),
+            Ok(()) => {}
+        }
+        Ok(public)
     }
 
-    /// Puts a canary among the originals and asks for it as anybody could. An error says that originals cannot be staged.
-    pub(super) async fn ask_as_a_stranger(&self, deadline: Instant) -> Result<Option<bool>, Error> {
-        let mut canary = Canary::new(self, STAGING_FOLDER);
-        match canary.put(Bytes::from_static(b"?"), false, deadline).await {
-            Ok(()) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::Misconfigured | ErrorKind::Denied) => {
-                return Err(error);
-            }
-            Err(_) => return Ok(None),
-        }
-        let request = self.client.get_object().bucket(&canary.place.bucket).key(&canary.place.name);
+    /// Asks for a canary as anybody could.
+    async fn is_given_to_strangers(&self, place: &Place, deadline: Instant) -> Option<bool> {
+        let request = self.client.get_object().bucket(&place.bucket).key(&place.name);
         let request = async {
             let answer = request.customize().interceptor(Unsigned).send().await;
             answer.map(drop).map_err(|error| Error::of("GetObject", error))
         };
-        let public = match within(deadline, "GetObject", request).await {
+        match within(deadline, "GetObject", request).await {
             Ok(()) => Some(true),
-            Err(error) if error.kind() == ErrorKind::Unavailable || error.kind() == ErrorKind::Throttled => {
-                None
-            }
-            Err(_) => Some(false),
-        };
-        canary.remove_in_time(deadline).await;
-        Ok(public)
+            Err(error) => (!is_passing(error.kind())).then_some(false),
+        }
     }
 
-    async fn ask_for_bucket(&self, clock: ServerClock) -> Result<(), Error> {
-        let request = self.client.head_bucket().bucket(&self.config.s3_bucket);
-        let answer = request.customize().interceptor(clock).send().await;
-        answer.map(drop).map_err(|error| Error::of("HeadBucket", error).about_a_bucket())
+    /// Gets a canary, and compares it with what was put.
+    async fn get_again(&self, place: &Place, put: &Bytes, deadline: Instant) -> Result<(), Error> {
+        let found = within(deadline, "GetObject", self.fetch(place)).await?;
+        if found == put { Ok(()) } else { Err(Error::new(ErrorKind::VerifyFailed, "GetObject")) }
     }
 
     async fn fetch(&self, place: &Place) -> Result<Bytes, Error> {
@@ -196,6 +212,11 @@ impl Storage {
         let body = answer.body.collect().await;
         Ok(body.map_err(|error| Error::because(ErrorKind::Unavailable, "GetObject", error))?.into_bytes())
     }
+}
+
+/// Whether the next request may be answered otherwise.
+const fn is_passing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unavailable | ErrorKind::Throttled)
 }
 
 fn ms(duration: Duration) -> u64 {

@@ -21,12 +21,12 @@ pub(super) struct Told {
 }
 
 impl Storage {
-    /// Asks for everything at once. An error says that originals cannot be staged.
+    /// Asks for everything at once, and tries the originals' side. An error says that originals cannot be staged.
     pub(super) async fn ask_beside(&self, told: &mut Told, deadline: Instant) -> Result<(), Error> {
         let (versioning, lifecycle, public) = tokio::join!(
             timeout_at(deadline, self.versioning()),
             timeout_at(deadline, self.expires_staging()),
-            self.ask_as_a_stranger(deadline),
+            self.staging_round(deadline),
         );
         told.versioning = versioning.map(Result::unwrap_or_default).unwrap_or_default();
         told.staging_lifecycle = lifecycle.unwrap_or_default();

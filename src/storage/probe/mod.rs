@@ -4,6 +4,7 @@
 
 mod canary;
 mod facts;
+pub mod finding;
 pub mod record;
 
 use std::time::{Duration, SystemTime};
@@ -18,16 +19,10 @@ use super::{
 };
 use canary::Measured;
 use facts::Told;
+use finding::{Finding, findings};
 
 /// How long a probe may take in all; its answer is there within 3 s.
 const LIMIT: Duration = Duration::from_millis(2_800);
-
-/// A request that takes longer than this is a finding. Four follow each other, so that a server which is slow is told
-/// from one that is away.
-const SLOW_MS: u64 = 500;
-
-/// A clock that is this far off is a finding; S3 refuses requests at 15 minutes.
-const SKEW_MS: i64 = 60_000;
 
 /// How a bucket is, as `GET /api/storage/health` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,72 +87,6 @@ pub struct Latencies {
     pub get: Option<u64>,
     /// DELETE of the canary.
     pub delete: Option<u64>,
-}
-
-/// Something that should be mended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// Which.
-    pub code: FindingCode,
-    /// What was found.
-    pub message: String,
-    /// What can be done.
-    pub hint: String,
-}
-
-/// The closed list of findings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FindingCode {
-    /// No lifecycle rule removes abandoned originals.
-    StagingLifecycleMissing,
-    /// Anybody can read originals.
-    StagingPublic,
-    /// The bucket keeps versions.
-    Versioned,
-    /// `If-None-Match: *` is not honoured.
-    ConditionalWritesMissing,
-    /// Our clock and the server's differ.
-    ClockSkew,
-    /// A request took longer than half a second.
-    Slow,
-}
-
-impl FindingCode {
-    /// The word on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::StagingLifecycleMissing => "staging_lifecycle_missing",
-            Self::StagingPublic => "staging_public",
-            Self::Versioned => "versioned",
-            Self::ConditionalWritesMissing => "conditional_writes_missing",
-            Self::ClockSkew => "clock_skew",
-            Self::Slow => "slow",
-        }
-    }
-
-    const fn hint(self) -> &'static str {
-        match self {
-            Self::StagingLifecycleMissing => {
-                "Add a lifecycle rule that expires objects below staging/ after a few days."
-            }
-            Self::StagingPublic => {
-                "Make the bucket private, or set S3_STAGING_BUCKET to one that is: originals carry GPS positions."
-            }
-            Self::Versioned => {
-                "Suspend versioning, or add a lifecycle rule that expires noncurrent versions: deletions remove all \
-                 versions, but every overwrite is kept and paid."
-            }
-            Self::ConditionalWritesMissing => {
-                "Nothing has to be done: the bucket is asked with HEAD before each PUT. Two jobs for one image_id at the \
-                 same moment may both store."
-            }
-            Self::ClockSkew => "Synchronize this machine's clock (NTP): S3 refuses requests at 15 minutes.",
-            Self::Slow => {
-                "Look at the server's load, and at the way to it; a bucket in the same region answers in milliseconds."
-            }
-        }
-    }
 }
 
 /// Why a bucket is down.
@@ -234,9 +163,14 @@ impl Storage {
         let deadline = Instant::now() + LIMIT;
         let mut measured = Measured::default();
         let mut told = Told::default();
-        let mut outcome = self.canary_round(&mut measured, deadline).await;
+        let mut outcome = self.first_contact(&mut measured, deadline).await;
         if outcome.is_ok() {
-            outcome = self.ask_beside(&mut told, deadline).await;
+            // At once: a server that is merely slow has no time for one after the other.
+            let (kept, beside) = tokio::join!(
+                self.canary_round(&mut measured, deadline),
+                self.ask_beside(&mut told, deadline)
+            );
+            outcome = kept.and(beside);
         }
         if let Some(honoured) = measured.conditional {
             self.conditional.learn(honoured);
@@ -244,8 +178,8 @@ impl Storage {
         self.report(measured, told, outcome)
     }
 
-    /// Asks whether jobs can be done, and nothing else, within 3 s: HEAD, PUT, GET and DELETE of a canary, and the PUT
-    /// of one among the originals.
+    /// Asks whether jobs can be done, and nothing else, within 3 s. What makes a [`probe`](Self::probe) say `down` is an
+    /// error here, and nothing else is: a report of a bucket that works is no comfort while jobs wait.
     ///
     /// # Errors
     ///
@@ -253,8 +187,8 @@ impl Storage {
     pub async fn check(&self) -> Result<(), Error> {
         let deadline = Instant::now() + LIMIT;
         let mut measured = Measured::default();
-        // At once: a server that is merely slow has no time for one after the other.
-        tokio::try_join!(self.canary_round(&mut measured, deadline), self.try_staging(deadline)).map(drop)
+        self.first_contact(&mut measured, deadline).await?;
+        tokio::try_join!(self.canary_round(&mut measured, deadline), self.staging_round(deadline)).map(drop)
     }
 
     fn report(&self, measured: Measured, told: Told, outcome: Result<(), Error>) -> Health {
@@ -265,7 +199,8 @@ impl Storage {
             staging_public: told.staging_public,
             clock_skew_ms: measured.clock_skew_ms,
         };
-        let findings = findings(&learnt, &measured.latency);
+        let mut findings = findings(&learnt, &measured.latency);
+        findings.extend(self.standing.iter().cloned());
         let checked_at = now();
         let status = match &outcome {
             Err(_) => HealthStatus::Down,
@@ -285,43 +220,12 @@ impl Storage {
             error: outcome.err().map(|error| Failure {
                 code: error.code(),
                 message: error.to_string(),
-                hint: error.code().hint().to_owned(),
+                hint: error.hint().to_owned(),
             }),
             learnt,
             last_hour: LastHour::default(),
         }
     }
-}
-
-fn findings(learnt: &Learnt, latency: &Latencies) -> Vec<Finding> {
-    let slowest = [latency.head, latency.put, latency.get, latency.delete].into_iter().flatten().max();
-    let slow = slowest.filter(|ms| *ms > SLOW_MS);
-    let skew = learnt.clock_skew_ms.filter(|ms| ms.abs() > SKEW_MS);
-    let found = [
-        (learnt.staging_lifecycle == Some(false)).then(|| {
-            let message = "no expiry rule for staging/: abandoned originals pile up".to_owned();
-            (FindingCode::StagingLifecycleMissing, message)
-        }),
-        (learnt.staging_public == Some(true)).then(|| {
-            (
-                FindingCode::StagingPublic,
-                "anybody can read originals below staging/ without a signature".to_owned(),
-            )
-        }),
-        (learnt.versioning == Versioning::On)
-            .then(|| (FindingCode::Versioned, "the bucket keeps old versions of its objects".to_owned())),
-        (learnt.conditional_writes == Some(false)).then(|| {
-            (FindingCode::ConditionalWritesMissing, "the bucket ignores If-None-Match: * on PUT".to_owned())
-        }),
-        skew.map(|ms| {
-            let side = if ms > 0 { "ahead of" } else { "behind" };
-            (FindingCode::ClockSkew, format!("the server's clock is {} s {side} ours", ms.abs() / 1_000))
-        }),
-        slow.map(|ms| (FindingCode::Slow, format!("a request took {ms} ms"))),
-    ];
-    let finding =
-        |(code, message): (FindingCode, String)| Finding { code, message, hint: code.hint().to_owned() };
-    found.into_iter().flatten().map(finding).collect()
 }
 
 /// Waits for one request, until the probe's time is over.
@@ -337,45 +241,4 @@ async fn within<T>(
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_unix_ms(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: Learnt = Learnt {
-        conditional_writes: Some(true),
-        versioning: Versioning::Off,
-        staging_lifecycle: Some(true),
-        staging_public: Some(false),
-        clock_skew_ms: Some(-1_000),
-    };
-
-    fn codes(learnt: &Learnt, slowest: u64) -> Vec<FindingCode> {
-        let latency = Latencies { head: Some(1), put: Some(slowest), get: None, delete: None };
-        findings(learnt, &latency).into_iter().map(|finding| finding.code).collect()
-    }
-
-    #[test]
-    fn nothing_is_found_of_a_good_bucket_or_of_one_that_tells_nothing() {
-        assert_eq!(codes(&GOOD, SLOW_MS), []);
-        assert_eq!(codes(&Learnt::default(), SLOW_MS), []);
-    }
-
-    #[test]
-    fn each_oddity_is_a_finding_of_its_own() {
-        let odd = [
-            (Learnt { staging_lifecycle: Some(false), ..GOOD }, FindingCode::StagingLifecycleMissing),
-            (Learnt { staging_public: Some(true), ..GOOD }, FindingCode::StagingPublic),
-            (Learnt { versioning: Versioning::On, ..GOOD }, FindingCode::Versioned),
-            (Learnt { conditional_writes: Some(false), ..GOOD }, FindingCode::ConditionalWritesMissing),
-            (Learnt { clock_skew_ms: Some(SKEW_MS + 1), ..GOOD }, FindingCode::ClockSkew),
-            (Learnt { clock_skew_ms: Some(-SKEW_MS - 1), ..GOOD }, FindingCode::ClockSkew),
-        ];
-
-        for (learnt, expected) in odd {
-            assert_eq!(codes(&learnt, SLOW_MS), [expected]);
-        }
-        assert_eq!(codes(&GOOD, SLOW_MS + 1), [FindingCode::Slow]);
-    }
 }
