@@ -69,7 +69,7 @@ pub async fn keep(
 
 async fn fetch(ctx: &Context, source: &Source) -> Result<Original, JobError> {
     let started = Instant::now();
-    let original = ctx.sources.fetch(source).await?;
+    let original = ctx.sources.fetch(source, ctx.note.as_deref()).await?;
     ctx.learn(|learnt| {
         learnt.timings.fetch = Some(elapsed_ms(started));
         learnt.source = Some(SourceFacts {
