@@ -20,6 +20,8 @@ mod cut_wires;
 mod deaths;
 mod deploy;
 mod embedded_s3;
+mod fetch_servers;
+mod fetch_vet;
 mod http_clients;
 mod http_jobs;
 mod http_service;

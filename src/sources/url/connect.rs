@@ -72,8 +72,8 @@ mod tests {
         let nobody = "127.255.255.254".parse().unwrap();
         let silent = "192.0.2.1".parse().unwrap();
 
-        let connecting = connect(&[silent, nobody, HERE], port);
-        let socket = tokio::time::timeout(Duration::from_secs(5), connecting).await;
+        let addresses = [silent, nobody, HERE];
+        let socket = tokio::time::timeout(Duration::from_secs(5), connect(&addresses, port)).await;
 
         assert_eq!(socket.expect("it ends").unwrap().peer_addr().unwrap().ip(), HERE);
     }

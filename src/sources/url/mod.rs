@@ -72,8 +72,8 @@ struct Times {
 /// Settings with which nothing can be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The system names no DNS servers that can be read.
-    #[error("no DNS servers are known, set DARKROOM_FETCH_DNS_SERVERS")]
+    /// No resolver can be made.
+    #[error("DARKROOM_FETCH_DNS_SERVERS: no resolver can be made")]
     Dns(#[source] hickory_resolver::net::NetError),
     /// The file of certificate authorities cannot be used.
     #[error(transparent)]

@@ -12,6 +12,8 @@ use hickory_resolver::{
     proto::rr::{Name, RData, RecordType},
 };
 
+use tracing::warn;
+
 use super::{
     address::AddressRule,
     error::Error,
@@ -48,15 +50,22 @@ pub enum NoAnswer {
 impl Resolver {
     /// # Errors
     ///
-    /// When the system has no DNS servers that can be read, and the settings name none.
+    /// When the library refuses its own settings.
     pub fn new(settings: &Fetch) -> Result<Self, NetError> {
-        let servers = &settings.fetch_dns_servers.0;
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio()?
-        } else {
-            let servers = servers.iter().map(|DnsServer(address)| server(*address)).collect();
+        let servers: Vec<_> =
+            settings.fetch_dns_servers.0.iter().map(|DnsServer(address)| server(*address)).collect();
+        let given = |servers| {
             let config = ResolverConfig::from_name_servers(servers);
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let mut builder = match TokioResolver::builder_tokio() {
+            _ if !servers.is_empty() => given(servers),
+            Ok(builder) => builder,
+            Err(error) => {
+                // Jobs without URLs need no DNS of ours.
+                warn!(error = %error, "no dns servers found: urls will fail until DARKROOM_FETCH_DNS_SERVERS is set");
+                given(Vec::new())
+            }
         };
         let options = builder.options_mut();
         options.use_hosts_file = ResolveHosts::Never;
