@@ -144,8 +144,8 @@ fn learn(ctx: &Context, photo: &Photo) {
     });
 }
 
-/// A claim that says nothing about pictures is none.
-fn type_mismatch(declared: Option<&str>, detected: &str) -> Option<Warning> {
+/// The warning that a file is not what its server or producer claims; a claim that says nothing about pictures is none.
+pub fn type_mismatch(declared: Option<&str>, detected: &str) -> Option<Warning> {
     let declared = declared?.split(';').next()?.trim().to_ascii_lowercase();
     let claims = declared.starts_with("image/") || declared.starts_with("text/");
     let same = declared == detected || (declared == "image/jpg" && detected == JPEG);

@@ -79,8 +79,7 @@ async fn every_url_is_judged_as_its_case_says() {
     for case in cases() {
         let dns = TestDns::start().await;
         answer_for(&dns, &case);
-        let mut settings = settings(&dns, &[], &["--fetch-allow-cidrs="]);
-        settings.fetch_ports = vec![80, 443];
+        let settings = settings(&dns, &[], &["--fetch-allow-cidrs="]);
         let resolver = Resolver::new(&settings).expect("the settings are right");
 
         let judged = match vet::vet(&case.url(), &Rules::new(&settings)) {

@@ -22,11 +22,10 @@ pub fn settings(dns: &TestDns, ports: &[u16], more: &[&str]) -> Fetch {
         #[command(flatten)]
         fetch: Fetch,
     }
-    let ports = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
-    let (ports, dns) =
-        (format!("--fetch-ports=80,443,{ports}"), format!("--fetch-dns-servers={}", dns.address));
+    let ports = [80, 443].iter().chain(ports).map(u16::to_string).collect::<Vec<_>>().join(",");
+    let (ports, dns) = (format!("--fetch-ports={ports}"), format!("--fetch-dns-servers={}", dns.address));
     let ours = ["test", &ports, &dns, "--fetch-allow-cidrs=127.0.0.0/8", "--fetch-starts-per-second=1000"];
-    Arguments::parse_from([&ours[..], more].concat()).fetch
+    Arguments::try_parse_from([&ours[..], more].concat()).expect("the settings are right").fetch
 }
 
 /// The same for a worker's environment.
@@ -43,7 +42,7 @@ pub fn environment<'a>(ports: &'a str, dns: &'a str) -> Vec<(&'a str, &'a str)> 
 pub struct Fetching {
     pub dns: TestDns,
     pub sources: Sources,
-    bucket: TestBucket,
+    _bucket: TestBucket,
 }
 
 impl Fetching {
@@ -56,7 +55,7 @@ impl Fetching {
         let ports: Vec<_> = webs.iter().map(|web| web.port).collect();
         let (bucket, settings) = (TestBucket::start().await, settings(&dns, &ports, more));
         let fetcher = Fetcher::new(&settings, None).expect("the settings are right");
-        Self { dns, sources: Sources::new(bucket.storage.clone(), fetcher), bucket }
+        Self { dns, sources: Sources::new(bucket.storage.clone(), fetcher), _bucket: bucket }
     }
 
     /// For a test that fetches nothing.
@@ -67,13 +66,6 @@ impl Fetching {
             fetch: Fetch,
         }
         Fetcher::new(&Arguments::parse_from(["test"]).fetch, None).expect("the defaults are right")
-    }
-
-    /// A file in a folder of the test.
-    pub fn file(&self, name: &str, content: &str) -> std::path::PathBuf {
-        let path = self.bucket.folder.path().join(name);
-        std::fs::write(&path, content).expect("the folder is there");
-        path
     }
 
     pub async fn fetch(&self, url: &str) -> Result<Original, Error> {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -21,7 +21,6 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone, Debug)]
 pub enum Step {
     Send(Vec<u8>),
-    Pause(Duration),
     /// A byte at a time, with a pause after each.
     Drip(Vec<u8>, Duration),
     /// The same again and again.
@@ -158,10 +157,6 @@ impl Step {
     async fn take(self, socket: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<()> {
         match self {
             Self::Send(bytes) => socket.write_all(&bytes).await,
-            Self::Pause(time) => {
-                tokio::time::sleep(time).await;
-                Ok(())
-            }
             Self::Drip(bytes, pause) => {
                 for byte in bytes {
                     socket.write_all(&[byte]).await?;
@@ -229,6 +224,8 @@ impl Authority {
     pub fn identity(&self, name: &str, flaw: Flaw) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("ring makes keys");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("it is a name");
+        // Else it has the authority's own, and seems to be signed by it.
+        params.distinguished_name.push(DnType::CommonName, name);
         if flaw == Flaw::Expired {
             params.not_before = date_time_ymd(2019, 1, 1);
             params.not_after = date_time_ymd(2020, 1, 1);

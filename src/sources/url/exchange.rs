@@ -106,7 +106,10 @@ pub fn request(target: &Target, user_agent: &HeaderValue) -> Result<Request<Empt
 /// `http_invalid_response`, `download_incomplete`, `content_encoding_unsupported`, `source_too_large` when that is
 /// announced, and a code for every status but 200 and redirects.
 pub async fn exchange(wire: impl Wire, request: Request<Empty<Bytes>>) -> Result<Answer, Error> {
-    let handshake = http1::Builder::new().max_buf_size(MAX_HEAD_BYTES).handshake(TokioIo::new(wire)).await;
+    let mut http = http1::Builder::new();
+    // The first alone lets a head pass that came in one piece.
+    http.max_buf_size(MAX_HEAD_BYTES).max_header_size(MAX_HEAD_BYTES);
+    let handshake = http.handshake(TokioIo::new(wire)).await;
     let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
     let mut driver = JoinSet::new();
     driver.spawn(async move {
