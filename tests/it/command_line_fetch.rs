@@ -8,7 +8,7 @@ use crate::support::{
     command::{Call as _, bare},
     darkroom::{TestDarkroom, picture},
     dns::TestDns,
-    fetching::{HERE, environment},
+    fetching::{HERE, environment, ports},
     web::{Web, answer},
 };
 
@@ -27,7 +27,7 @@ async fn shop() -> (Web, TestDns) {
 
 fn check(web: &Web, dns: &TestDns, url: &str, more: &[&str]) -> Command {
     let mut command = bare(&[&["enqueue", "ingest", "--check", url], more].concat());
-    let (ports, dns) = (web.port.to_string(), dns.address.to_string());
+    let (ports, dns) = (ports(web), dns.address.to_string());
     command.envs(environment(&ports, &dns));
     command
 }
@@ -97,7 +97,8 @@ async fn each_row_of_a_list_is_a_job_and_a_row_of_the_result_and_repeating_it_ch
     let folder = tempfile::tempdir().expect("a folder can be made");
     let list = folder.path().join("list.csv");
     // As a spreadsheet of half of Europe writes it.
-    let text = "\u{feff}Product_ID;url;image_id\r\np1;http://shop.com/a.jpg;\r\n../x;http://shop.com/b.jpg;\r\np2;;\r\np3;http://shop.com/c.jpg;3E1F0C9A-58d4-4b7a-9f62-c0a7b1d2e3f4\r\np1;http://shop.com/a.jpg;\r\n";
+    let mut text = b"\xef\xbb\xbfProduct_ID;url;image_id\r\np1;http://shop.com/a.jpg;\r\n../x;http://shop.com/b.jpg;\r\np2;;\r\np3;http://shop.com/c.jpg;3E1F0C9A-58d4-4b7a-9f62-c0a7b1d2e3f4\r\np1;http://shop.com/a.jpg;\r\n".to_vec();
+    text.extend_from_slice(b"p4;http://shop.com/\xff.jpg;\r\n");
     std::fs::write(&list, text).expect("the folder is there");
     let list = list.to_str().expect("it is UTF-8");
 
@@ -109,7 +110,7 @@ async fn each_row_of_a_list_is_a_job_and_a_row_of_the_result_and_repeating_it_ch
     let third = darkroom.command(&named).ended().await;
 
     assert_eq!(first.code, Some(1), "{}", first.stderr);
-    assert!(first.stdout.starts_with("5 rows, 3 queued, 2 not; see "), "{}", first.stdout);
+    assert!(first.stdout.starts_with("6 rows, 3 queued, 3 not; see "), "{}", first.stdout);
     let found = rows(&folder.path().join("list.csv.result.csv"));
     let words: Vec<_> = found.iter().map(|row| [&*row[0], &*row[1], &*row[4]]).collect();
     let mut sorted = words.clone();
@@ -121,7 +122,8 @@ async fn each_row_of_a_list_is_a_job_and_a_row_of_the_result_and_repeating_it_ch
             ["3", "refused", "id_invalid"],
             ["4", "refused", "url_malformed"],
             ["5", "queued", ""],
-            ["6", "queued", ""]
+            ["6", "queued", ""],
+            ["7", "refused", "job_malformed"]
         ]
     );
     let key = |row: &str| found.iter().find(|found| found[0] == row).expect("it is there")[3].clone();
@@ -138,7 +140,7 @@ async fn each_row_of_a_list_is_a_job_and_a_row_of_the_result_and_repeating_it_ch
 async fn with_wait_the_result_has_keys_and_codes_of_what_became_of_the_rows() {
     let (web, dns) = shop().await;
     let darkroom = TestDarkroom::start().await;
-    let (ports, servers) = (web.port.to_string(), dns.address.to_string());
+    let (ports, servers) = (ports(&web), dns.address.to_string());
     let _worker = darkroom.worker(&environment(&ports, &servers));
     let folder = tempfile::tempdir().expect("a folder can be made");
     let list = folder.path().join("list.csv");

@@ -13,7 +13,7 @@ use darkroom_jobs::{
 use crate::support::{
     darkroom::{TestDarkroom, Worker, picture},
     dns::TestDns,
-    fetching::{HERE, environment},
+    fetching::{HERE, environment, ports},
     web::{Step, Visit, Web, answer, head},
 };
 
@@ -34,7 +34,7 @@ impl Shop {
     }
 
     fn worker(&self, more: &[(&str, &str)]) -> Worker {
-        let (ports, dns) = (self.web.port.to_string(), self.dns.address.to_string());
+        let (ports, dns) = (ports(&self.web), self.dns.address.to_string());
         self.darkroom.worker(&[&environment(&ports, &dns)[..], more].concat())
     }
 
@@ -264,4 +264,22 @@ async fn a_hundred_jobs_for_one_host_begin_at_the_pace_of_all_workers_on_few_con
     assert!(took > Duration::from_millis(3_900), "{took:?} for 100 at 20 a second");
     let crowded = starts.windows(61).map(|window| window[60] - window[0]).min().expect("there are 100");
     assert!(crowded > Duration::from_millis(1_700), "61 requests within {crowded:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_while_it_fetches_loses_nothing() {
+    let shop = Shop::open(|visit| if visit.nth == 1 { vec![Step::Hang] } else { photo() }).await;
+    let mut doomed = shop.worker(&[]);
+    let (job, key) = shop.ingest("shop.com", "/a.jpg").await;
+    shop.darkroom.receipt_when(&job, Status::Running).await;
+    while shop.web.visits().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    doomed.kill().await;
+    let _worker = shop.worker(&[]);
+    let receipt = shop.darkroom.final_receipt(&job).await;
+
+    assert_eq!((receipt.status, receipt.attempts, receipt.deliveries), (Status::Done, 1, 2));
+    assert!(shop.darkroom.storage.exists(&key).await.expect("the bucket answers"));
 }

@@ -23,6 +23,7 @@ mod deploy;
 mod embedded_s3;
 mod error_codes;
 mod fetch_jobs;
+mod fetch_measured;
 mod fetch_servers;
 mod fetch_vet;
 mod http_clients;

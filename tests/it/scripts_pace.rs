@@ -69,5 +69,5 @@ async fn wrong_arguments_are_an_error_and_not_a_turn() {
     let answer: redis::RedisResult<(u64, u64)> =
         scripts.call(&scripts::PACE_TAKE, &keys, &["soon".into(), "1".into()]).await;
 
-    assert!(answer.expect_err("it is refused").to_string().contains("pace_take: wrong arguments"));
+    assert!(answer.expect_err("it is refused").to_string().contains("wrong arguments"));
 }

@@ -87,7 +87,7 @@ impl State {
     fn answer(&self, question: &[u8]) -> Option<Vec<u8>> {
         let question = Message::from_vec(question).ok()?;
         let query = question.queries.first()?.clone();
-        let name = query.name().to_string().trim_end_matches('.').to_ascii_lowercase();
+        let name = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
         let family = query.query_type();
         let key = (name, family);
         let nth = {

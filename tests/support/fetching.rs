@@ -28,6 +28,11 @@ pub fn settings(dns: &TestDns, ports: &[u16], more: &[&str]) -> Fetch {
     Arguments::try_parse_from([&ours[..], more].concat()).expect("the settings are right").fetch
 }
 
+/// For [`environment`]: the ports of the internet, and that of a test's server.
+pub fn ports(web: &Web) -> String {
+    format!("80,443,{}", web.port)
+}
+
 /// The same for a worker's environment.
 pub fn environment<'a>(ports: &'a str, dns: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![

@@ -63,6 +63,8 @@ struct State {
     open: AtomicUsize,
     /// The most that were open at once.
     most_open: AtomicUsize,
+    /// The same for each host that was asked for.
+    hosts: Mutex<HashMap<String, (usize, usize)>>,
 }
 
 impl Web {
@@ -88,6 +90,7 @@ impl Web {
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
+            hosts: Mutex::default(),
         });
         let ours = Arc::clone(&state);
         tokio::spawn(async move {
@@ -118,6 +121,12 @@ impl Web {
         self.state.most_open.load(SeqCst)
     }
 
+    /// The most connections that were open at once for one host.
+    pub fn most_open_of_a_host(&self) -> usize {
+        let hosts = self.state.hosts.lock().expect("nobody panics with it");
+        hosts.values().map(|(_, most)| *most).max().unwrap_or_default()
+    }
+
     /// An address of it under a name that the test's DNS knows.
     pub fn url(&self, host: &str, path: &str) -> String {
         format!("http://{host}:{}{path}", self.port)
@@ -146,10 +155,24 @@ impl State {
             visits.push(visit.clone());
             visit
         };
-        for step in (self.play)(&visit) {
-            step.take(&mut socket).await?;
-        }
-        socket.shutdown().await
+        let host = visit.header("host").unwrap_or_default().to_owned();
+        self.count(&host, true);
+        let played = async {
+            for step in (self.play)(&visit) {
+                step.take(&mut socket).await?;
+            }
+            socket.shutdown().await
+        };
+        let played = played.await;
+        self.count(&host, false);
+        played
+    }
+
+    fn count(&self, host: &str, begins: bool) {
+        let mut hosts = self.hosts.lock().expect("nobody panics with it");
+        let (open, most) = hosts.entry(host.to_owned()).or_default();
+        *open = if begins { *open + 1 } else { *open - 1 };
+        *most = (*open).max(*most);
     }
 }
 

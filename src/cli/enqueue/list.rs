@@ -75,19 +75,17 @@ impl List<'_> {
     pub async fn enqueue(&self, producer: &Producer) -> anyhow::Result<ExitCode> {
         let mut table = self.open()?;
         let columns = columns(table.headers().context("could not read the heading of the list")?)?;
+        let size = self.open()?.records().take(MAX_ROWS + 1).count();
+        if size > MAX_ROWS {
+            bail!(WrongCall(format!("a list has at most {MAX_ROWS} rows: split it")));
+        }
         let result = self.result.map_or_else(|| self.path.with_added_extension("result.csv"), Path::to_owned);
         let mut report = Report::create(&result)?;
-        let mut pushed = Vec::new();
-        let mut rows = Vec::new();
-        let bar = bar(None);
+        let (mut pushed, mut rows) = (Vec::new(), Vec::new());
+        let bar = bar(size, "rows");
         for record in table.records() {
-            let record = record.context("could not read a row of the list")?;
             report.sum.rows += 1;
-            ensure!(
-                report.sum.rows <= MAX_ROWS,
-                "a list has at most {MAX_ROWS} rows: split it; the first {MAX_ROWS} were read"
-            );
-            match columns.row(&record) {
+            match readable(record)?.and_then(|record| columns.row(&record)) {
                 Ok(row) => rows.push(row),
                 Err((number, refusal)) => report.refused(number, &refusal)?,
             }
@@ -154,7 +152,7 @@ impl List<'_> {
 
 /// Writes what became of each job, in the order of the list.
 async fn wait(producer: &Producer, pushed: Vec<Pushed>, report: &mut Report) -> anyhow::Result<()> {
-    let bar = bar(Some(pushed.len()));
+    let bar = bar(pushed.len(), "receipts");
     for job in pushed {
         let receipt = producer.wait(&job.id, WAIT).await?;
         report.ended(&job, &receipt)?;
@@ -162,6 +160,21 @@ async fn wait(producer: &Producer, pushed: Vec<Pushed>, report: &mut Report) -> 
     }
     bar.finish_and_clear();
     Ok(())
+}
+
+/// A row that is no UTF-8 is refused alone.
+fn readable(record: csv::Result<StringRecord>) -> anyhow::Result<Result<StringRecord, (u64, Refusal)>> {
+    let error = match record {
+        Ok(record) => return Ok(Ok(record)),
+        Err(error) => error,
+    };
+    match error.kind() {
+        csv::ErrorKind::Utf8 { pos: Some(at), .. } => {
+            let message = "the row is not UTF-8".to_owned();
+            Ok(Err((at.record() + 1, Refusal { code: ErrorCode::JobMalformed, message })))
+        }
+        _ => Err(error).context("could not read a row of the list"),
+    }
 }
 
 fn columns(heading: &StringRecord) -> anyhow::Result<Columns> {
@@ -177,9 +190,9 @@ fn columns(heading: &StringRecord) -> anyhow::Result<Columns> {
 }
 
 impl Columns {
-    /// The job of a row, whose number is that of its line.
+    /// The job of a row; the heading is row 1.
     fn row(&self, record: &StringRecord) -> Result<Row, (u64, Refusal)> {
-        let number = record.position().map_or(0, csv::Position::line);
+        let number = record.position().map_or(0, |at| at.record() + 1);
         let refused = |code, message: String| (number, Refusal { code, message });
         let cell = |column: usize| record.get(column).unwrap_or_default();
         let (product, url) = (cell(self.product_id), cell(self.url));
@@ -272,14 +285,11 @@ impl Report {
     }
 }
 
-/// Shown on a terminal alone; without a length it counts.
-fn bar(length: Option<usize>) -> ProgressBar {
+/// Shown on a terminal alone.
+fn bar(length: usize, of: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let (bar, template) = match length {
-        Some(length) => (ProgressBar::new(length as u64), "{bar:40} {pos}/{len} receipts, {eta} left"),
-        None => (ProgressBar::new_spinner(), "{spinner} {pos} rows"),
-    };
-    bar.with_style(ProgressStyle::with_template(template).expect("our own template parses"))
+    let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {of}, {{eta}} left"));
+    ProgressBar::new(length as u64).with_style(style.expect("our own template parses"))
 }

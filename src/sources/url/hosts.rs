@@ -241,7 +241,7 @@ impl Turn {
     /// The host answered.
     pub fn worked(&self) {
         if self.host.state().worked(Instant::now()) {
-            info!(host = self.host.name, "host is back, its pictures are fetched again");
+            info!(source.host = self.host.name, "host is back, its pictures are fetched again");
         }
     }
 
@@ -249,7 +249,11 @@ impl Turn {
     pub fn failed(&self) {
         let shut = self.host.state().failed(Instant::now(), self.is_trial, &self.hosts.0.limits);
         if let Some(time) = shut {
-            warn!(host = self.host.name, duration_ms = milliseconds(time), "host failed, its jobs wait");
+            warn!(
+                source.host = self.host.name,
+                duration_ms = milliseconds(time),
+                "host failed, its jobs wait"
+            );
         }
     }
 

@@ -138,7 +138,8 @@ impl Inner {
         let mut target = first;
         let mut deadline = Instant::now() + self.times.all;
         loop {
-            let addresses = match self.resolver.addresses(&target.host).await {
+            let looking_up = timeout_at(deadline, self.resolver.addresses(&target.host));
+            let addresses = match looking_up.await.unwrap_or(Err(LATE)) {
                 Err(refused) if trail.has_moved() && refused.code() == Code::AddressBlocked => {
                     return Err(redirect::REFUSED.into());
                 }
