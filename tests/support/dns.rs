@@ -8,7 +8,7 @@ use std::{
 
 use hickory_proto::{
     op::{Message, ResponseCode},
-    rr::{RData, Record, RecordType},
+    rr::{Name, RData, Record, RecordType, rdata::SOA},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -113,6 +113,11 @@ impl State {
                 (vec![], 0)
             }
         };
+        if addresses.is_empty() {
+            // Without it nobody remembers that there is nothing.
+            let zone = SOA::new(Name::root(), Name::root(), 1, 60, 60, 60, ttl);
+            answer.add_authority(Record::from_rdata(Name::root(), ttl, RData::SOA(zone)));
+        }
         for address in addresses {
             answer.add_answer(Record::from_rdata(query.name().clone(), ttl, RData::from(address)));
         }

@@ -119,10 +119,11 @@ impl Hosts {
         let is_trial = host.state().enter(Instant::now())?;
         let mut turn = Turn { hosts: self.clone(), host, is_trial, _connection: None };
         let waiting = Arc::clone(&turn.host.connections).acquire_owned();
-        match timeout(PATIENCE, waiting).await {
-            Ok(connection) => turn._connection = Some(connection.expect("it is never closed")),
-            Err(_) => return Err(turn.host.state().turn_away().mul_f64(0.8 + 0.4 * fastrand::f64())),
-        }
+        let Ok(connection) = timeout(PATIENCE, waiting).await else {
+            let busy = turn.host.state().turn_away();
+            return Err(busy.mul_f64(0.8 + 0.4 * fastrand::f64()));
+        };
+        turn._connection = Some(connection.expect("it is never closed"));
         let start = turn.host.state().begin(Instant::now(), self.0.limits.gap);
         sleep_until(start).await;
         Ok(turn)
