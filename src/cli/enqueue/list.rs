@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{BufReader, IsTerminal as _, Read as _, Seek as _, SeekFrom},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
 };
 
@@ -144,7 +144,6 @@ impl List<'_> {
                 Err(refusal) => report.refused(row.number, &refusal)?,
             }
         }
-        report.flush()?;
         ensure!(answered, "rows after row {last} were not tried");
         Ok(())
     }
@@ -260,16 +259,14 @@ impl Report {
     }
 
     fn write(&mut self, cells: [&str; 6]) -> anyhow::Result<()> {
-        self.file.write_record(cells).context("could not write the result")
-    }
-
-    fn flush(&mut self) -> anyhow::Result<()> {
-        self.file.flush().context("could not write the result")
+        const UNWRITABLE: &str = "could not write the result";
+        self.file.write_record(cells).context(UNWRITABLE)?;
+        // Waiting takes long, and may be broken off: what is known is written.
+        self.file.flush().context(UNWRITABLE)
     }
 
     /// Says how it went.
-    fn end(mut self, path: &PathBuf, list: &List<'_>) -> anyhow::Result<ExitCode> {
-        self.flush()?;
+    fn end(self, path: &Path, list: &List<'_>) -> anyhow::Result<ExitCode> {
         let Sum { rows, good } = self.sum;
         let word = if list.wait { "done" } else { "queued" };
         if list.json {
