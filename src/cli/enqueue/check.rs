@@ -16,6 +16,7 @@ use crate::{
     imaging::PresetName,
     sandbox::{Priority, Sandbox},
     sources::{error::Error, url::Fetcher},
+    worker::Fatal,
 };
 
 /// Fetches and normalizes what a job of this kind would, and prints what its receipt would say; 1 when it is refused.
@@ -29,7 +30,7 @@ pub async fn run(kind: Kind, url: &str, is_json: bool) -> anyhow::Result<ExitCod
         Kind::Ingest => PresetName::Product,
         _ => return Err(wrong("--check is for upload and ingest")),
     };
-    let fetcher = Fetcher::new(&of_environment(config::Fetch::problems)?, None)?;
+    let fetcher = Fetcher::new(&of_environment(config::Fetch::problems)?, None).map_err(Fatal::from)?;
     let sandbox = Sandbox::new(&of_environment(config::Imaging::problems)?);
     match look(&fetcher, &sandbox, url, preset).await {
         Ok(line) if is_json => out::line(line)?,

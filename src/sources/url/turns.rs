@@ -67,7 +67,9 @@ impl Turns {
                     if wait > SHORT {
                         return Err(deferred(wait, given));
                     }
-                    tokio::time::sleep(wait).await;
+                    if !wait.is_zero() {
+                        tokio::time::sleep(wait).await;
+                    }
                 }
                 pace::Turn::Later(wait) => return Err(deferred(varied(wait), given)),
             }
