@@ -98,11 +98,11 @@ error_codes! {
     UrlTooLong "url_too_long" Request P
         "The URL is longer than 2,048 bytes. Ask for a shorter link to the file."
     UrlScheme "url_scheme" Request P
-        "Only http and https URLs are fetched."
+        "Only http and https URLs are fetched. Give a web address, or upload the file."
     UrlUserinfo "url_userinfo" Request P
         "The URL contains a user name or password. Give a link that works without them, for example a signed one."
     UrlPort "url_port" Request P
-        "Only the ports 80 and 443 are fetched from."
+        "Only the ports 80 and 443 are fetched from. Ask for a link without a port, or upload the file."
     HostBlocked "host_blocked" Request P
         "This host is not fetched from. Give a public web address, or upload the file."
     AddressBlocked "address_blocked" Request P
@@ -118,9 +118,9 @@ error_codes! {
     RedirectBlocked "redirect_blocked" Source P
         "The link redirects to a place that is not fetched from. Ask for a direct link to the file."
     Http410 "http_410" Source P
-        "The server says that the file is gone for good."
+        "The server says that the file is gone for good. Ask the merchant for a new link."
     Http4xx "http_4xx" Source P
-        "The server refused the request. Ask for a direct link to the file."
+        "The server refused the request. Ask the merchant for a direct link to the file."
     ContentEncodingUnsupported "content_encoding_unsupported" Source P
         "The server sends the file in an encoding that is not supported. Ask for an uncompressed file."
     DnsNxdomain "dns_nxdomain" Source 2

@@ -142,9 +142,12 @@ impl State {
     }
 
     async fn answer(&self, mut socket: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<()> {
-        let mut head = Vec::new();
+        let (mut head, mut buffer) = (Vec::new(), [0; 4096]);
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(socket.read_u8().await?);
+            match socket.read(&mut buffer).await? {
+                0 => return Ok(()),
+                bytes => head.extend_from_slice(&buffer[..bytes]),
+            }
         }
         let head = String::from_utf8_lossy(&head).into_owned();
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
