@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use super::{
-    Storage,
+    Place, Storage,
     error::{Error, ErrorKind},
+    list::Listed,
 };
 use crate::digest::hex;
 
@@ -92,8 +93,21 @@ impl Storage {
     ///
     /// Any but [`ErrorKind::NotFound`].
     pub async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectHead>, Error> {
-        let place = self.place(key);
-        let request = self.client.head_object().bucket(place.bucket).key(place.name);
+        self.head_version(&self.place(key), None).await
+    }
+
+    /// What is known of the very version that a listing found; `None` when it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Any but [`ErrorKind::NotFound`].
+    pub async fn head_listed(&self, entry: &Listed) -> Result<Option<ObjectHead>, Error> {
+        self.head_version(&self.place_of(&entry.key), entry.version.as_deref()).await
+    }
+
+    async fn head_version(&self, place: &Place, version: Option<&str>) -> Result<Option<ObjectHead>, Error> {
+        let request = self.client.head_object().bucket(&place.bucket).key(&place.name);
+        let request = request.set_version_id(version.map(str::to_owned));
         let answer = match self.ask("HeadObject", request.send()).await {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -14,7 +14,7 @@ use aws_sdk_s3::{
     primitives::{DateTime, DateTimeFormat},
 };
 use bytes::Bytes;
-use darkroom_jobs::JobId;
+use darkroom_jobs::{JobId, Timestamp};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -108,6 +108,19 @@ impl Drop for Canary {
 }
 
 impl Storage {
+    /// Now, by the server's clock: to the second, and never in the future of it. `None` when it does not tell the time. One
+    /// HEAD of the bucket.
+    ///
+    /// # Errors
+    ///
+    /// Those of the HEAD.
+    pub async fn now(&self) -> Result<Option<Timestamp>, Error> {
+        let clock = ServerClock::default();
+        self.ask_for_bucket(clock.clone()).await?;
+        let ahead_ms = clock.skew_ms();
+        Ok(ahead_ms.map(|ahead| Timestamp::from_unix_ms(now().unix_ms().saturating_add_signed(ahead))))
+    }
+
     /// HEAD, PUT, GET, DELETE; on the way it is learnt whether a PUT that must not overwrite is refused.
     pub(super) async fn canary_round(&self, measured: &mut Measured, deadline: Instant) -> Result<(), Error> {
         let clock = ServerClock::default();
