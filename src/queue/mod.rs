@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod operate;
 pub mod periodic;
 pub mod scripts;
+pub mod scrub;
 pub mod settle;
 pub mod tombstone;
 mod upkeep;

@@ -19,6 +19,7 @@ use crate::{
         consumer::{Consumer, Deliveries, StartError},
         health::HealthBoard,
         periodic::Periodic,
+        scrub::Scrubber,
         tombstone::Tombstones,
         vitals::Vitals,
     },
@@ -261,6 +262,7 @@ async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
     let namespace = settings.redis.namespace.clone();
     let tombstones = Tombstones::new(redis.clone(), namespace.clone(), settings.worker.tombstone);
     Ok(Tools {
+        scrubber: Scrubber::new(redis.clone(), namespace.clone()),
         sources: Sources::new(storage.clone()),
         sandbox: Sandbox::new(&settings.imaging),
         storage,

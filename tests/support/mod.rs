@@ -6,6 +6,7 @@ pub mod ceph;
 pub mod command;
 pub mod cut_wire;
 pub mod darkroom;
+pub mod deleting;
 pub mod faults;
 pub mod invariant;
 pub mod scripts;
