@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Kind, Receipt, Status, Timestamp};
+use crate::{Kind, Receipt, Status, Target, Timestamp};
 
 /// What is announced on the stream `{darkroom}:events`: a CloudEvents 1.0 JSON event and a Standard Webhooks body in one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ pub enum EventType {
     /// One image is gone.
     #[serde(rename = "image.deleted")]
     ImageDeleted,
-    /// Everything of an owner is gone.
+    /// Everything of an owner was removed; whether that is proven, the receipt says.
     #[serde(rename = "owner.erased")]
     OwnerErased,
     /// The bucket's state changed.
@@ -105,7 +105,11 @@ impl EventType {
         }
         match receipt.status {
             Status::Queued | Status::Running | Status::Retrying => None,
-            Status::Done if receipt.kind == Kind::Delete => Some(Self::ImageDeleted),
+            Status::Done if receipt.kind == Kind::Delete => {
+                let target = receipt.deletion.as_ref().and_then(|deletion| deletion.target.as_ref());
+                let is_owner = target.is_some_and(Target::is_owner);
+                Some(if is_owner { Self::OwnerErased } else { Self::ImageDeleted })
+            }
             Status::Done => Some(Self::ImageStored),
             Status::Failed => Some(Self::ImageFailed),
             Status::Superseded => Some(Self::ImageSuperseded),

@@ -17,6 +17,7 @@ pub mod operate;
 pub mod pace;
 pub mod periodic;
 pub mod scripts;
+pub mod scrub;
 pub mod settle;
 pub mod tombstone;
 mod upkeep;

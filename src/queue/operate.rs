@@ -4,8 +4,8 @@
 //! the queue knows no bucket.
 
 use darkroom_jobs::{
-    ErrorCode, Event, JobId, Kind, Producer, Receipt, Source, SourceFacts, Status, Timestamp,
-    redis_keys::Keys, wire,
+    ErrorCode, Event, Ingest, JobId, Kind, OwnerPrefix, Payload, Producer, Receipt, Source, SourceFacts,
+    Status, Timestamp, Upload, redis_keys::Keys, wire,
 };
 use redis::{AsyncCommands as _, Pipeline, RedisError, RedisResult, aio::ConnectionManager};
 use serde::Deserialize;
@@ -139,10 +139,11 @@ impl Operator {
                 .cmd("TIME")
                 .query_async(&mut self.connection.clone())
                 .await?;
+            let owner = payload.as_deref().and_then(|payload| owner_of(receipt.kind, payload));
             let original = payload.as_deref().and_then(original);
             let now = Timestamp::from_unix_ms(seconds * 1000 + micros / 1000);
             let receipt = cancelled(receipt, original.as_ref(), now);
-            match self.write_cancelled(&receipt).await? {
+            match self.write_cancelled(&receipt, owner.as_ref()).await? {
                 1 => return Ok(Removed { receipt, original }),
                 4 => {}
                 _ => return Err(refusal(&self.receipt(id).await?)),
@@ -189,7 +190,11 @@ impl Operator {
     }
 
     /// Writes the receipt, and gives the script's answer.
-    async fn write_cancelled(&self, receipt: &Receipt) -> Result<u8, RedisError> {
+    async fn write_cancelled(
+        &self,
+        receipt: &Receipt,
+        owner: Option<&OwnerPrefix>,
+    ) -> Result<u8, RedisError> {
         let id = &receipt.job_id;
         let queue = self.keys.queue(receipt.kind);
         let json = |value: serde_json::Result<String>| value.expect("receipts and events are plain JSON");
@@ -208,6 +213,7 @@ impl Operator {
             .arg(receipt.deliveries)
             .arg(json(serde_json::to_string(receipt)))
             .arg(event.unwrap_or_default())
+            .arg(owner.map_or("", OwnerPrefix::as_str))
             .invoke_async(&mut self.connection.clone())
             .await;
         self.answered(written).await
@@ -303,4 +309,19 @@ fn original(payload: &[u8]) -> Option<Source> {
         source: Source,
     }
     serde_json::from_slice::<Named>(payload).ok().map(|named| named.source)
+}
+
+/// Whose picture the payload is about.
+fn owner_of(kind: Kind, payload: &[u8]) -> Option<OwnerPrefix> {
+    match kind {
+        Kind::Upload => {
+            let payload = Payload::<Upload>::decode(payload).ok()?;
+            Some(OwnerPrefix::user(&payload.job.user_id))
+        }
+        Kind::Ingest => {
+            let payload = Payload::<Ingest>::decode(payload).ok()?;
+            Some(OwnerPrefix::product(&payload.job.product_id))
+        }
+        Kind::Delete | Kind::BucketHealth => None,
+    }
 }

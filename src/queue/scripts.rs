@@ -14,6 +14,12 @@ macro_rules! scripts {
 scripts! {
     /// Keeps a health report, and announces a change.
     HEALTH_WRITE = "health_write.lua";
+    /// Finds jobs of an owner.
+    JOBS_OF_OWNER = "jobs_of_owner.lua";
+    /// Makes jobs forget what their owner wants forgotten.
+    JOBS_SCRUB = "jobs_scrub.lua";
+    /// Says of jobs that nobody has seen that they were there now.
+    JOBS_STAMP = "jobs_stamp.lua";
     /// Takes ready jobs.
     JOBS_CLAIM = "jobs_claim.lua";
     /// Sends dead jobs round again.
@@ -28,6 +34,10 @@ scripts! {
     LEASE_RETURN = "lease_return.lua";
     /// Renews the leases of a process.
     LEASES_EXTEND = "leases_extend.lua";
+    /// Leaves a note for the next delivery.
+    NOTE_WRITE = "note_write.lua";
+    /// Says that everything of an owner was deleted.
+    OWNER_BURY = "owner_bury.lua";
     /// Gives out the next turn at a host.
     PACE_TAKE = "pace_take.lua";
     /// Lets nobody claim from a queue.

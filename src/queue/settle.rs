@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use darkroom_jobs::{Event, JobId, Receipt, redis_keys::Keys};
+use darkroom_jobs::{Event, JobId, OwnerPrefix, Receipt, redis_keys::Keys};
 use redis::{RedisResult, aio::ConnectionManager};
 
 use super::{clock::milliseconds, lease::LeaseKey, scripts};
@@ -18,6 +18,8 @@ pub enum Settlement {
         announced: bool,
         /// A job with the same payload that comes later.
         follower: Option<Follower>,
+        /// Whose picture it was about: without its payload the job is found by that alone.
+        owner: Option<OwnerPrefix>,
     },
     /// Final, kept for a person to look at and to retry.
     Dead {
@@ -25,6 +27,8 @@ pub enum Settlement {
         receipt: Box<Receipt>,
         /// Bytes of the payload that are kept; `None` keeps all.
         excerpt: Option<usize>,
+        /// Whose picture it was about.
+        owner: Option<OwnerPrefix>,
     },
     /// To be delivered again.
     Again {
@@ -32,7 +36,7 @@ pub enum Settlement {
         receipt: Box<Receipt>,
         /// From now.
         after: Duration,
-        /// For the next delivery.
+        /// For the next delivery; `None` leaves it what this one was told, or has written.
         note: Option<String>,
         /// Ours to wait: its time is limited in all.
         deferred: bool,
@@ -64,6 +68,15 @@ impl Settlement {
     pub fn receipt(&self) -> &Receipt {
         match self {
             Self::Done { receipt, .. } | Self::Dead { receipt, .. } | Self::Again { receipt, .. } => receipt,
+        }
+    }
+
+    fn owner(&self) -> &str {
+        match self {
+            Self::Done { owner, .. } | Self::Dead { owner, .. } => {
+                owner.as_ref().map_or("", OwnerPrefix::as_str)
+            }
+            Self::Again { .. } => "",
         }
     }
 
@@ -121,6 +134,7 @@ pub(super) async fn write(
         .arg(follower.map_or("", |next| next.id.as_str()))
         .arg(follower.map_or(0, |next| milliseconds(next.after)))
         .arg(follower.map_or("", |next| &next.note))
+        .arg(settlement.owner())
         .invoke_async(redis)
         .await?;
     Ok(if written == 1 { Settled::Written } else { Settled::Lost })

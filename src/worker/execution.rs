@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use darkroom_jobs::Source;
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinError, JoinSet},
@@ -124,12 +125,14 @@ async fn execute(means: &Means, Delivery { lease, job }: Delivery) {
         };
         bucket_watch::note(breaker, &result);
         let learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Of an owner who was erased the handler has removed it, unless it is of after that.
+        let original = envelope.source.as_ref().filter(|_| learnt.owner_erased_at.is_none());
         let outcome = Outcome { job: &job, envelope: &envelope, learnt, settings: &tools.settings };
         let Some(settlement) = outcome.settlement(result) else {
             return info!("delivery given up: the job is another worker's by now");
         };
         step::reached(Step::Settling, &job.id, &tools.settings).await;
-        settle(means, lease, &job, &envelope, settlement).await;
+        settle(means, lease, &job, original, settlement).await;
     }
     .instrument(span)
     .await;
@@ -193,7 +196,13 @@ fn panic_message(died: JoinError) -> String {
 }
 
 /// Writes the settlement, removes the staged original when no retry can follow, and says how it went.
-async fn settle(means: &Means, lease: Lease, job: &ClaimedJob, envelope: &Envelope, settlement: Settlement) {
+async fn settle(
+    means: &Means,
+    lease: Lease,
+    job: &ClaimedJob,
+    original: Option<&Source>,
+    settlement: Settlement,
+) {
     let tools = &means.tools;
     let receipt = settlement.receipt().clone();
     let spent = matches!(settlement, Settlement::Done { .. });
@@ -202,7 +211,7 @@ async fn settle(means: &Means, lease: Lease, job: &ClaimedJob, envelope: &Envelo
     }
     means.metrics.settled(&receipt);
     step::reached(Step::Settled, &job.id, &tools.settings).await;
-    if spent && let Some(source) = &envelope.source {
+    if spent && let Some(source) = original {
         let removing = tools.sources.remove(source);
         match tokio::time::timeout(Duration::from_secs(10), removing).await {
             Ok(Ok(())) => debug!("staged original removed"),

@@ -8,6 +8,7 @@ pub mod command;
 pub mod cut_wire;
 pub mod darkroom;
 pub mod dns;
+pub mod deleting;
 pub mod faults;
 pub mod fetching;
 pub mod invariant;

@@ -37,6 +37,7 @@ pub struct Settling<'a> {
     pub deferred: bool,
     pub excerpt: usize,
     pub next: &'a str,
+    pub owner: &'a str,
 }
 
 pub const DONE: Settling<'static> = Settling {
@@ -48,6 +49,7 @@ pub const DONE: Settling<'static> = Settling {
     deferred: false,
     excerpt: 0,
     next: "",
+    owner: "",
 };
 
 /// What a call of `queues_tick` says.
@@ -159,7 +161,8 @@ impl Scripts {
         let excerpt = says.excerpt.to_string();
         let receipt = r#"{"status":"it"}"#;
         let first = [job, token, says.outcome, status, receipt, says.event, &attempts, &after_ms, says.note];
-        let args = [&first[..], &[&deferred, &excerpt, says.next, "60000", "note of the next"]].concat();
+        let args =
+            [&first[..], &[&deferred, &excerpt, says.next, "60000", "note of the next", says.owner]].concat();
         self.call(&scripts::JOB_SETTLE, &keys, &texts(&args)).await
     }
 

@@ -51,7 +51,7 @@ for i, id in ipairs(ids) do
         if known[1] ~= id then
             -- A stranger's job: what its metadata put under our names says nothing.
             redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
-                'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token')
+                'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_deleted_at')
             redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now, 'dr_deliveries', 0, 'dr_crashes', 0, 'attempts', 0)
             known = { id, '0', known[3], '0', '0', tostring(now), false, false, false, false, false }
         end
