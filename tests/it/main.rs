@@ -20,6 +20,7 @@ mod cut_wires;
 mod deaths;
 mod deploy;
 mod embedded_s3;
+mod fuzz;
 mod http_clients;
 mod http_jobs;
 mod http_service;
