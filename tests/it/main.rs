@@ -45,4 +45,7 @@ mod sources;
 mod storage;
 mod storage_faults;
 mod storage_requests;
+mod wall;
+mod wall_costs;
+mod wall_worker;
 mod worker;
