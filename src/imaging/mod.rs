@@ -3,6 +3,7 @@
 //! [`normalize`] = sniff · header · limits · decode · fit · color · flatten · orient · encode. The picture is turned and
 //! its colors are converted after it was made small: the same result for a tenth of the work.
 
+pub mod clean;
 pub mod error;
 pub mod sniff;
 
@@ -21,6 +22,7 @@ mod profile;
 mod raster;
 
 use darkroom_jobs::{Warning, WarningCode};
+use serde::{Deserialize, Serialize};
 
 use error::Error;
 use facts::Facts;
@@ -30,7 +32,7 @@ use header::Header;
 pub const ENCODER: &str = encode::LIBRARY;
 
 /// What an original may be; checked on its header, before memory is allocated.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Most pixels.
     pub max_pixels: u64,
@@ -69,7 +71,7 @@ impl Default for Limits {
 }
 
 /// What becomes of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preset {
     /// Longest side, px; a smaller picture is not enlarged.
     pub max_side: u32,

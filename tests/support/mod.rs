@@ -12,6 +12,7 @@ pub mod deleting;
 pub mod faults;
 pub mod fetching;
 pub mod invariant;
+pub mod processes;
 pub mod scripts;
 pub mod served;
 pub mod service;
