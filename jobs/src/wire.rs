@@ -33,12 +33,14 @@ pub(crate) fn refused_with(error: &RedisError, word: &str) -> bool {
 }
 
 /// Leaves a server that says it is a replica by now: after a fail-over the same address leads to the new primary, but a
-/// connection that still stands does not. Says whether it did; the next call connects anew.
+/// connection that still stands does not. Says whether it did; the next call goes to whoever has the address then.
 pub async fn leave_replica(redis: &mut ConnectionManager, error: &RedisError) -> bool {
     let is_replica = refused_with(error, "READONLY");
     if is_replica {
         // Whatever it answers: it closes the connection, or is gone.
         let _: RedisResult<()> = redis::cmd("QUIT").query_async(redis).await;
+        // This one finds it closed, and so no other.
+        let _: RedisResult<()> = redis::cmd("PING").query_async(redis).await;
     }
     is_replica
 }

@@ -26,6 +26,7 @@ use super::{
     heartbeat::{Beats, Heartbeat},
     lease::{Lease, LeaseKey, Leases},
     metrics::Metrics,
+    presence::Identity,
     settle::{Settled, Settlement},
     upkeep::Upkeep,
 };
@@ -89,6 +90,11 @@ impl Pulse {
         self.beats.go_on()
     }
 
+    /// How long ago Redis last answered the heartbeat.
+    pub fn beat_age(&self) -> Duration {
+        self.beats.age()
+    }
+
     /// Whether the actor still runs.
     pub fn claims(&self) -> bool {
         !self.actor.is_finished()
@@ -120,8 +126,15 @@ impl Consumer {
         let keys = redis.namespace.clone();
         let leases = Leases::default();
         let breaker = Breaker::new(worker.breaker_failures);
-        let heartbeat =
-            Heartbeat::start(client.clone(), keys.clone(), leases.clone(), worker, metrics.clone())?;
+        let identity = Identity::new(slots, worker.heartbeat);
+        let heartbeat = Heartbeat::start(
+            client.clone(),
+            keys.clone(),
+            leases.clone(),
+            worker,
+            identity,
+            metrics.clone(),
+        )?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let mut receivers = HashMap::new();

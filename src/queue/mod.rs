@@ -15,6 +15,7 @@ pub mod lease;
 pub mod metrics;
 pub mod operate;
 pub mod periodic;
+pub mod presence;
 pub mod scripts;
 pub mod settle;
 pub mod tombstone;

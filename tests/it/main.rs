@@ -30,6 +30,7 @@ mod inspect;
 mod layers;
 mod lua_headers;
 mod operate;
+mod presence;
 mod presign;
 mod probe;
 mod producers;

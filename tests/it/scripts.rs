@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use darkroom::queue::scripts::{JOB_SETTLE, JOBS_CLAIM, LEASES_EXTEND, QUEUES_TICK, TOMBSTONE_WRITE};
+use darkroom::queue::scripts::{JOBS_CLAIM, JOBS_SETTLE, LEASES_EXTEND, QUEUES_TICK, TOMBSTONE_WRITE};
 use darkroom_jobs::{Kind, ObjectKey};
 use futures_util::StreamExt as _;
 use redis::{AsyncCommands, Script};
@@ -68,7 +68,39 @@ async fn a_claim_drops_husks_of_jobs_that_are_settled_or_leased() {
     let rows = scripts.claim(&["t1", "t2", "t3", "t4"]).await;
 
     assert_eq!(rows.into_iter().map(|row| row.id).collect::<Vec<_>>(), ["good"]);
-    assert_eq!(scripts.taken, 4, "a claim that took all it asked for is repeated, husks or not");
+    assert!(scripts.more, "a claim that took all it asked for is repeated, husks or not");
+    assert!(scripts.active().await.is_empty());
+}
+
+/// A word of ours in a job's hash is no proof: only the places tell whether a job that does not wait is one.
+#[tokio::test]
+async fn a_ready_job_is_claimed_whatever_its_status_says_when_it_is_nowhere_else() {
+    let mut scripts = Scripts::start().await;
+    for status in ["Running", "Done", "Failed", "Killed"] {
+        scripts.ready(status, "payload").await;
+        scripts.set_meta(status, "dr_seen", status).await;
+        scripts.set_meta(status, "status", status).await;
+    }
+
+    let rows = scripts.claim(&["t1", "t2", "t3", "t4", "t5"]).await;
+
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    assert!(!scripts.more);
+}
+
+#[tokio::test]
+async fn an_answer_holds_no_more_payload_than_two_jobs_may_have_and_the_rest_stays_ready() {
+    let mut scripts = Scripts::start().await;
+    let payload = "x".repeat(1 << 20);
+    for job in ["a", "b", "c", "d", "e"] {
+        scripts.ready(job, &payload).await;
+    }
+
+    let first = scripts.claim(&["t1", "t2", "t3", "t4", "t5"]).await.len();
+    let more = scripts.more;
+    let second = scripts.claim(&["t6", "t7", "t8", "t9", "t0"]).await.len();
+
+    assert_eq!((first, more, second), (3, true, 2));
     assert!(scripts.active().await.is_empty());
 }
 
@@ -95,14 +127,14 @@ async fn what_a_strangers_metadata_put_under_our_names_says_nothing() {
 async fn of_a_payload_that_is_too_large_an_excerpt_is_handed_out() {
     let mut scripts = Scripts::start().await;
     let (largest, excerpt) = (2 << 20, 4 << 10);
-    for bytes in [excerpt + 1, largest, largest + 1] {
+    for bytes in [largest + 1, excerpt - 1, largest] {
         scripts.ready(&format!("{bytes}"), &"x".repeat(bytes)).await;
     }
 
     let rows = scripts.claim(&["t1", "t2", "t3"]).await;
 
     let sizes: Vec<_> = rows.iter().map(|row| (row.payload.len(), row.payload_bytes)).collect();
-    assert_eq!(sizes, [(excerpt + 1, excerpt + 1), (largest, largest), (excerpt, largest + 1)]);
+    assert_eq!(sizes, [(excerpt, largest + 1), (excerpt - 1, excerpt - 1), (largest, largest)]);
 }
 
 #[tokio::test]
@@ -142,6 +174,58 @@ async fn who_waits_is_told_what_is_final_and_that_a_job_is_ready_again() {
     let told = |channel: String, what: &str| (channel, what.to_owned());
     assert_eq!(heard, [told(scripts.keys.settled(), "done"), told(scripts.keys.wake(), "upload")]);
     assert_eq!(scripts.redis.xlen::<_, u32>(scripts.keys.events()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn deliveries_that_end_together_are_settled_each_by_its_own_lease_and_outcome() {
+    let mut scripts = Scripts::start().await;
+    let mut tokens = Vec::new();
+    for job in ["done", "dead", "again", "lost", "broken"] {
+        tokens.push(scripts.leased(job).await);
+    }
+    let broken = format!("{}broken", scripts.queue.meta_prefix());
+    let () = scripts.redis.del(&broken).await.unwrap();
+    let () = scripts.redis.set(&broken, "no hash").await.unwrap();
+    let (dead, again) =
+        (Settling { outcome: "dead", ..DONE }, Settling { outcome: "again", after_ms: 60_000, ..DONE });
+    let ended = [
+        ("done", &*tokens[0], &DONE),
+        ("broken", &*tokens[4], &DONE),
+        ("dead", &*tokens[1], &dead),
+        ("lost", "another", &DONE),
+        ("again", &*tokens[2], &again),
+        ("done", &*tokens[0], &DONE),
+    ];
+
+    let answers = [scripts.settle_all(&ended).await.unwrap(), scripts.settle_all(&ended).await.unwrap()];
+
+    assert_eq!(answers, [[1, 0, 1, 0, 1, 1], [1, 0, 1, 0, 1, 1]]);
+    let ids = |found: Vec<(String, f64)>| found.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    let queue = scripts.queue.clone();
+    assert_eq!(ids(scripts.zset(queue.done()).await), ["done"]);
+    assert_eq!(ids(scripts.zset(queue.dead()).await), ["dead"]);
+    assert_eq!(ids(scripts.zset(queue.scheduled()).await), ["again"]);
+    let mut held = ids(scripts.zset(queue.leases()).await);
+    held.sort_unstable();
+    assert_eq!(held, ["broken", "lost"]);
+    assert_eq!(scripts.redis.xlen::<_, u32>(scripts.keys.events()).await.unwrap(), 2);
+    let counts: Vec<Option<u32>> =
+        scripts.redis.hmget(queue.stats(), &["done", "failed", "again"]).await.unwrap();
+    assert_eq!(counts, [Some(1), Some(1), Some(1)]);
+}
+
+#[tokio::test]
+async fn nothing_is_settled_when_one_of_many_is_called_wrongly_or_they_are_too_many() {
+    let mut scripts = Scripts::start().await;
+    let token = scripts.leased("a").await;
+    let wrong = Settling { outcome: "perhaps", ..DONE };
+
+    let one = scripts.settle_all(&[("a", &token, &DONE), ("b", "t", &wrong)]).await;
+    let many = scripts.settle_all(&vec![("a", &*token, &DONE); 101]).await;
+
+    assert!(one.unwrap_err().to_string().contains("wrong arguments"));
+    assert!(many.unwrap_err().to_string().contains("wrong arguments"));
+    assert_eq!(scripts.zset(scripts.queue.leases()).await.len(), 1);
 }
 
 #[tokio::test]
@@ -246,7 +330,7 @@ async fn every_script_refuses_a_call_without_arguments_as_the_bug_that_it_is() {
     let mut scripts = Scripts::start().await;
     let enqueue = Script::new(include_str!("../../jobs/src/enqueue.lua"));
     let all: [&Script; 6] =
-        [&JOBS_CLAIM, &JOB_SETTLE, &LEASES_EXTEND, &QUEUES_TICK, &TOMBSTONE_WRITE, &enqueue];
+        [&JOBS_CLAIM, &JOBS_SETTLE, &LEASES_EXTEND, &QUEUES_TICK, &TOMBSTONE_WRITE, &enqueue];
 
     for (number, script) in all.into_iter().enumerate() {
         let answer = scripts.call::<redis::Value>(script, &[], &[]).await;

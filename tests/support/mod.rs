@@ -7,6 +7,7 @@ pub mod command;
 pub mod cut_wire;
 pub mod darkroom;
 pub mod faults;
+pub mod former;
 pub mod invariant;
 pub mod scripts;
 pub mod served;

@@ -9,6 +9,9 @@ use crate::queue::{clock::milliseconds, metrics::Call, scripts, settle, upkeep::
 /// Payloads up to this size are handed out whole.
 const PAYLOAD_LIMIT: usize = darkroom_jobs::MAX_PAYLOAD_BYTES;
 
+/// Commands that are obeyed before Redis is asked again.
+const COMMANDS: usize = 256;
+
 /// Bytes of a larger payload that are handed out, for its receipt.
 const EXCERPT: usize = 4 << 10;
 
@@ -35,11 +38,30 @@ pub(super) struct Queue {
     /// Whether there may be ready jobs.
     ready: bool,
     claiming: bool,
+    /// Settlements that wait for the call in flight: they share the next one.
+    endings: Vec<Ending>,
+    settling: bool,
+}
+
+/// A delivery that ends, and who asked for it.
+pub(super) struct Ending {
+    lease: Lease,
+    settlement: Settlement,
+    answer: oneshot::Sender<Settled>,
+}
+
+impl Ending {
+    fn has(self, settled: Settled) {
+        // The slot goes with the lease; who asked may be gone.
+        self.lease.end();
+        let _ = self.answer.send(settled);
+    }
 }
 
 impl Queue {
     pub fn new(slots: usize, deliveries: mpsc::UnboundedSender<Delivery>) -> Self {
-        Self { slots: Arc::new(Semaphore::new(slots)), deliveries, ready: true, claiming: false }
+        let slots = Arc::new(Semaphore::new(slots));
+        Self { slots, deliveries, ready: true, claiming: false, endings: Vec::new(), settling: false }
     }
 
     /// A wake-up from now on is about jobs that this claim may not have seen.
@@ -62,7 +84,12 @@ pub(super) enum Answer {
         answer: RedisResult<Claimed>,
     },
     Ticked(RedisResult<Round>),
-    /// A settlement or a hand-back has ended; its slot is free.
+    /// A call of settlements was answered, but for those that have to be asked again.
+    Settled {
+        kind: Kind,
+        again: Vec<Ending>,
+    },
+    /// A repeated settlement or a hand-back has ended; its slot is free.
     Ended,
 }
 
@@ -75,20 +102,21 @@ impl Actor {
     ) {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut stopping, mut open) = (false, true);
+        let (mut stopping, mut open, mut commands) = (false, true, Vec::with_capacity(COMMANDS));
         while open || !self.calls.is_empty() {
             tokio::select! {
                 _ = stopped.changed(), if !stopping => stopping = true,
-                command = inbox.recv(), if open => match command {
-                    Some(command) => self.obey(command),
-                    None => open = false,
-                },
+                received = inbox.recv_many(&mut commands, COMMANDS), if open => {
+                    open = received > 0;
+                    commands.drain(..).for_each(|command| self.obey(command));
+                }
                 Some(ended) = self.calls.join_next() => match ended {
                     Ok(answer) => self.take(answer, stopping),
                     Err(died) => error!(error = %died, "a call of the queue died"),
                 },
                 _ = tick.tick(), if !stopping => self.tick(),
             }
+            self.settle();
             if !stopping {
                 self.claim();
             }
@@ -97,7 +125,13 @@ impl Actor {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Settle(lease, settlement, answer) => self.settle(lease, settlement, answer),
+            Command::Settle(lease, settlement, answer) => {
+                let queue = self
+                    .queues
+                    .get_mut(&lease.key().kind)
+                    .expect("only the actor's own queues are leased from");
+                queue.endings.push(Ending { lease, settlement, answer });
+            }
             Command::Return(lease, slot) => self.give_back(lease, slot),
             Command::Wake(kind) => {
                 for (name, queue) in &mut self.queues {
@@ -121,6 +155,10 @@ impl Actor {
                 }
             }
             Answer::Ticked(Err(error)) => warn!(error = %error, "upkeep of the queues failed"),
+            Answer::Settled { kind, again } => {
+                self.queues.get_mut(&kind).expect("only the actor's own queues are settled").settling = false;
+                again.into_iter().for_each(|ending| self.settle_again(ending));
+            }
             Answer::Ended => {}
         }
     }
@@ -165,7 +203,7 @@ impl Actor {
         stopping: bool,
     ) {
         let queue = self.queues.get_mut(&kind).expect("only the actor's own queues are claimed from");
-        queue.claim_ends(answer.as_ref().ok().map(|claimed| claimed.taken >= slots.len()));
+        queue.claim_ends(answer.as_ref().ok().map(|claimed| claimed.more));
         let claimed = match answer {
             Ok(claimed) => claimed,
             Err(error) => return warn!(error = %error, job.kind = %kind, "claim failed"),
@@ -184,36 +222,59 @@ impl Actor {
         }
     }
 
-    fn settle(&mut self, lease: Lease, settlement: Settlement, answer: oneshot::Sender<Settled>) {
+    /// One call for each queue that has settlements and no such call in flight.
+    fn settle(&mut self) {
+        for (&kind, queue) in &mut self.queues {
+            if queue.settling || queue.endings.is_empty() {
+                continue;
+            }
+            queue.settling = true;
+            let batch: Vec<_> = queue.endings.drain(..queue.endings.len().min(settle::BATCH)).collect();
+            let (mut redis, keys, metrics) = (self.redis.clone(), self.keys.clone(), self.metrics.clone());
+            self.calls.spawn(async move {
+                let rows = batch.iter().map(|ending| (ending.lease.key(), &ending.settlement));
+                let writing = settle::write(&mut redis, &keys, kind, rows);
+                match metrics.timed(Call::Settle, writing).await {
+                    Ok(settled) => {
+                        batch.into_iter().zip(settled).for_each(|(ending, settled)| ending.has(settled));
+                        Answer::Settled { kind, again: Vec::new() }
+                    }
+                    Err(error) => {
+                        warn!(error = %error, jobs = batch.len(), job.kind = %kind, "settlement failed");
+                        wire::leave_replica(&mut redis, &error).await;
+                        Answer::Settled { kind, again: batch }
+                    }
+                }
+            });
+        }
+    }
+
+    /// By itself, until Redis answers or the lease is lost: one that Redis refuses holds up no other.
+    fn settle_again(&mut self, ending: Ending) {
         let (mut redis, keys, repeated) = (self.redis.clone(), self.keys.clone(), Arc::clone(&self.repeated));
         let metrics = self.metrics.clone();
+        repeated.fetch_add(1, Relaxed);
         self.calls.spawn(async move {
-            let mut failures = 0;
+            let (lease, mut failures) = (&ending.lease, 1);
             let settled = loop {
-                let writing = settle::write(&mut redis, &keys, lease.key(), &settlement);
+                tokio::time::sleep(connection::backoff(failures)).await;
+                let rows = [(lease.key(), &ending.settlement)].into_iter();
+                let writing = settle::write(&mut redis, &keys, lease.key().kind, rows);
                 match metrics.timed(Call::Settle, writing).await {
-                    Ok(settled) => break settled,
+                    Ok(settled) => break settled[0],
                     Err(error) if lease.is_lost() => {
                         warn!(error = %error, "settlement given up: the lease is lost");
                         break Settled::Lost;
                     }
                     Err(error) => {
-                        if failures == 0 {
-                            repeated.fetch_add(1, Relaxed);
-                        }
                         failures += 1;
-                        warn!(error = %error, failures, job.kind = %lease.key().kind, "settlement failed");
+                        warn!(error = %error, failures, job.kind = %lease.key().kind, "settlement failed again");
                         wire::leave_replica(&mut redis, &error).await;
-                        tokio::time::sleep(connection::backoff(failures)).await;
                     }
                 }
             };
-            if failures > 0 {
-                repeated.fetch_sub(1, Relaxed);
-            }
-            // The slot goes with the lease; who asked may be gone.
-            lease.end();
-            let _ = answer.send(settled);
+            repeated.fetch_sub(1, Relaxed);
+            ending.has(settled);
             Answer::Ended
         });
     }
