@@ -1,6 +1,6 @@
 //! What is written about a delivery when it ends.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use darkroom_jobs::{Event, JobId, Kind, Receipt, redis_keys::Keys};
 use redis::{RedisResult, aio::ConnectionManager};
@@ -14,7 +14,7 @@ pub enum Settlement {
     /// Final, and the payload is not needed again.
     Done {
         /// Status `done`, `superseded`, `expired` or `cancelled`.
-        receipt: Box<Receipt>,
+        receipt: Arc<Receipt>,
         /// Whether it is announced.
         announced: bool,
         /// A job with the same payload that comes later.
@@ -23,14 +23,14 @@ pub enum Settlement {
     /// Final, kept for a person to look at and to retry.
     Dead {
         /// Status `failed`.
-        receipt: Box<Receipt>,
+        receipt: Arc<Receipt>,
         /// Bytes of the payload that are kept; `None` keeps all.
         excerpt: Option<usize>,
     },
     /// To be delivered again.
     Again {
         /// Status `retrying` or `queued`.
-        receipt: Box<Receipt>,
+        receipt: Arc<Receipt>,
         /// From now.
         after: Duration,
         /// For the next delivery.
@@ -62,7 +62,7 @@ pub enum Settled {
 
 impl Settlement {
     /// What is told about the job.
-    pub fn receipt(&self) -> &Receipt {
+    pub fn receipt(&self) -> &Arc<Receipt> {
         match self {
             Self::Done { receipt, .. } | Self::Dead { receipt, .. } | Self::Again { receipt, .. } => receipt,
         }
@@ -91,7 +91,7 @@ struct Row {
 impl Row {
     fn new(settlement: &Settlement) -> Self {
         let told = settlement.receipt();
-        let json = serde_json::to_string(told).expect("a receipt is plain JSON");
+        let json = serde_json::to_string(&**told).expect("a receipt is plain JSON");
         let event = settlement.is_announced().then(|| Event::json_of_receipt(told, &json)).flatten();
         let event = event.unwrap_or_default();
         let result = |json| format!(r#"{{"Ok":{json}}}"#);

@@ -1,5 +1,7 @@
 //! From how a delivery ended to its receipt and its settlement.
 
+use std::sync::Arc;
+
 use darkroom_jobs::{Class, DecodeError, ErrorCode, JobId, Receipt, ReceiptError, SourceFacts, Status};
 use serde_json::{Value, json};
 
@@ -92,7 +94,7 @@ impl Outcome<'_> {
             }
             Report::Probed => {}
         }
-        Settlement::Done { receipt: Box::new(receipt), announced: !second_pass, follower }
+        Settlement::Done { receipt: Arc::new(receipt), announced: !second_pass, follower }
     }
 
     /// Final without success, and nobody's failure.
@@ -100,7 +102,7 @@ impl Outcome<'_> {
         let mut receipt = self.receipt(status);
         receipt.finished_at = Some(self.job.now());
         receipt.error = failure.map(|failure| self.error(failure, &Verdict::Permanent));
-        Settlement::Done { receipt: Box::new(receipt), announced: true, follower: None }
+        Settlement::Done { receipt: Arc::new(receipt), announced: true, follower: None }
     }
 
     fn failed(&self, failure: &Failure, verdict: &Verdict) -> Settlement {
@@ -118,7 +120,7 @@ impl Outcome<'_> {
         receipt.attempts += u32::from(counted);
         receipt.next_attempt_at = Some(later(self.job.now(), after));
         receipt.error = (!deferred).then(|| self.error(failure, verdict));
-        Settlement::Again { receipt: Box::new(receipt), after, note, deferred }
+        Settlement::Again { receipt: Arc::new(receipt), after, note, deferred }
     }
 
     fn dead(&self, failure: &Failure, verdict: &Verdict) -> Settlement {
@@ -127,7 +129,7 @@ impl Outcome<'_> {
         receipt.finished_at = Some(self.job.now());
         receipt.error = Some(self.error(failure, verdict));
         let excerpt = (self.job.payload_bytes > self.job.payload.len()).then_some(EXCERPT);
-        Settlement::Dead { receipt: Box::new(receipt), excerpt }
+        Settlement::Dead { receipt: Arc::new(receipt), excerpt }
     }
 
     fn receipt(&self, status: Status) -> Receipt {
