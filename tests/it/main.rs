@@ -32,6 +32,7 @@ mod lua_headers;
 mod operate;
 mod presence;
 mod presign;
+mod priorities;
 mod probe;
 mod producers;
 mod redis_outages;
