@@ -39,6 +39,23 @@ fn the_bench_of_the_queue_prints_exactly_its_figures() {
     assert!(std::fs::read_to_string(plot.path()).unwrap().starts_with("<svg"));
 }
 
+#[test]
+fn the_bench_of_an_idle_worker_finds_it_cheap_and_awake() {
+    let server = std::env::var_os("DARKROOM_TEST_REDIS_SERVER").or(std::env::var_os("DARKROOM_REDIS_SERVER"));
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_darkroom"));
+    bench.args(["bench", "queue", "--idle", "--json"]).env_remove("DARKROOM_REDIS_URL");
+    bench.envs(server.map(|server| ("DARKROOM_REDIS_SERVER", server)));
+
+    let output = bench.output().unwrap();
+
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let figures: BTreeMap<String, f64> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures.keys().collect::<Vec<_>>(), ["cpu_percent", "script_calls_per_s", "start_p95_ms"]);
+    assert!((0.5..=2.0).contains(&figures["script_calls_per_s"]), "{figures:?}");
+    // 50 on a machine that does nothing else; a worker that waits for its tick needs a second.
+    assert!(figures["start_p95_ms"] < 500.0, "{figures:?}");
+}
+
 #[tokio::test]
 async fn the_bench_leaves_nothing_in_a_redis_that_is_not_its_own() {
     let darkroom = crate::support::darkroom::TestDarkroom::start().await;
