@@ -34,6 +34,9 @@ use crate::config;
 
 mod actor;
 
+/// How long Redis may take to hear that the process ends.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// Most jobs that one call claims.
 const CLAIM_BATCH: usize = 100;
 
@@ -205,6 +208,9 @@ impl Consumer {
         self.listener.abort();
         drop(self.commands);
         let flushed = tokio::time::timeout(patience, self.actor).await.is_ok();
+        if flushed {
+            self.heartbeat.end(FAREWELL).await;
+        }
         flushed && self.leases.is_empty()
     }
 }

@@ -106,6 +106,17 @@ impl Heartbeat {
         Ok(Self { thread: Some(thread), shared })
     }
 
+    /// Ends the thread, and lets it tell so; a Redis that does not answer is waited for until the patience is over.
+    pub async fn end(self, patience: Duration) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let Some(thread) = &self.thread else { return };
+        thread.thread().unpark();
+        let began = Instant::now();
+        while !thread.is_finished() && began.elapsed() < patience {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// For those who only look.
     pub fn beats(&self) -> Beats {
         Beats(Arc::clone(&self.shared))

@@ -97,10 +97,9 @@ local function finish(d, retried)
         follow(d, d.more.next)
     end
     if retried then
-        redis.call('HDEL', d.meta, 'dr_token', 'dr_leased_at', 'dr_first_at', 'dr_note', 'dr_last', 'dr_reason',
-            'dr_deferred_at', 'dr_ready_at')
+        redis.call('HDEL', d.meta, 'dr_token', 'dr_note', 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
     else
-        redis.call('HDEL', d.meta, 'dr_token', 'dr_leased_at', 'dr_first_at')
+        redis.call('HDEL', d.meta, 'dr_token')
     end
     redis.call('HSET', d.meta, 'dr_settled', d.token, 'attempts', d.attempts, 'result', d.receipt,
         'status', STATUS[d.outcome])
@@ -119,8 +118,7 @@ end
 -- All are looked at before the first is written: a hash that is none must not leave the others half settled.
 local held, known, answer, mine = redis.call('ZMSCORE', leases, unpack(ids)), {}, {}, {}
 for i, d in ipairs(deliveries) do
-    known[i] = redis.pcall('HMGET', d.meta, 'dr_token', 'dr_settled', 'dr_deferred_at', 'dr_ready_at', 'dr_note',
-        'dr_reason')
+    known[i] = redis.pcall('HMGET', d.meta, 'dr_token', 'dr_settled', 'dr_deferred_at', 'dr_ready_at')
     local is_mine = known[i][1] == d.token and held[i]
     answer[i] = (is_mine or known[i][2] == d.token) and 1 or 0
     if is_mine and not mine[d.id] then
@@ -132,11 +130,11 @@ end
 
 for i, d in ipairs(deliveries) do
     if mine[d.id] == i then
-        local _, _, deferred_at, ready_at, note, reason = unpack(known[i], 1, 6)
+        local deferred_at, ready_at = known[i][3], known[i][4]
         if d.outcome == 'again' then
             again(d, deferred_at)
         else
-            finish(d, deferred_at or ready_at or note or reason)
+            finish(d, deferred_at or ready_at)
         end
     end
 end
