@@ -33,6 +33,7 @@ use super::{
 use crate::config;
 
 mod actor;
+mod ending;
 
 /// How long Redis may take to hear that the process ends.
 const FAREWELL: Duration = Duration::from_millis(500);

@@ -146,7 +146,7 @@ fn beat(mut beater: Beater, every: Duration, shared: &Shared) {
             Err(error) => {
                 beater.connection = None;
                 failures += 1;
-                warn!(error = %error, failures, "leases not renewed");
+                warn!(error = %error, failures, "heartbeat failed, leases are not renewed");
                 // Never longer than a beat: the grace after an outage is one lease.
                 connection::backoff(failures).min(every)
             }

@@ -66,7 +66,7 @@ async fn a_renewal_whose_answer_is_lost_costs_no_lease() {
     let (wire, worker) = cut_off(&mut darkroom, &scripts::LEASES_EXTEND, Kind::Upload).await;
 
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
-    worker.logged(&["leases not renewed"]).await;
+    worker.logged(&["leases are not renewed"]).await;
     darkroom.let_go_on();
     let receipt = darkroom.final_receipt(&job).await;
 

@@ -40,6 +40,7 @@ mod scripts;
 mod scripts_health;
 mod scripts_model;
 mod scripts_operate;
+mod scripts_settle;
 mod scripts_tick;
 mod settings;
 mod sources;

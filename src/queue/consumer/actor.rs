@@ -3,8 +3,9 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Instant}
 use darkroom_jobs::wire;
 use tracing::{error, info, warn};
 
+use super::ending::Ending;
 use super::*;
-use crate::queue::{clock::milliseconds, metrics::Call, scripts, settle, upkeep::Round};
+use crate::queue::{clock::milliseconds, metrics::Call, scripts, upkeep::Round};
 
 /// Payloads up to this size are handed out whole.
 const PAYLOAD_LIMIT: usize = darkroom_jobs::MAX_PAYLOAD_BYTES;
@@ -33,29 +34,14 @@ pub(super) struct Actor {
 
 /// One queue that the actor claims from.
 pub(super) struct Queue {
-    slots: Arc<Semaphore>,
+    pub slots: Arc<Semaphore>,
     deliveries: mpsc::UnboundedSender<Delivery>,
     /// Whether there may be ready jobs.
-    ready: bool,
-    claiming: bool,
+    pub ready: bool,
+    pub claiming: bool,
     /// Settlements that wait for the call in flight: they share the next one.
-    endings: Vec<Ending>,
-    settling: bool,
-}
-
-/// A delivery that ends, and who asked for it.
-pub(super) struct Ending {
-    lease: Lease,
-    settlement: Settlement,
-    answer: oneshot::Sender<Settled>,
-}
-
-impl Ending {
-    fn has(self, settled: Settled) {
-        // The slot goes with the lease; who asked may be gone.
-        self.lease.end();
-        let _ = self.answer.send(settled);
-    }
+    pub endings: Vec<Ending>,
+    pub settling: bool,
 }
 
 impl Queue {
@@ -123,7 +109,7 @@ impl Actor {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    pub fn obey(&mut self, command: Command) {
         match command {
             Command::Settle(lease, settlement, answer) => {
                 let queue = self
@@ -141,7 +127,7 @@ impl Actor {
         }
     }
 
-    fn take(&mut self, answer: Answer, stopping: bool) {
+    pub fn take(&mut self, answer: Answer, stopping: bool) {
         match answer {
             Answer::Claimed { kind, slots, answer } => self.deliver(kind, slots, answer, stopping),
             Answer::Ticked(Ok(round)) => {
@@ -164,7 +150,7 @@ impl Actor {
     }
 
     /// One call for each queue that may have jobs and has free slots.
-    fn claim(&mut self) {
+    pub fn claim(&mut self) {
         if self.repeated.load(Relaxed) > 0 {
             return;
         }
@@ -222,63 +208,6 @@ impl Actor {
         }
     }
 
-    /// One call for each queue that has settlements and no such call in flight.
-    fn settle(&mut self) {
-        for (&kind, queue) in &mut self.queues {
-            if queue.settling || queue.endings.is_empty() {
-                continue;
-            }
-            queue.settling = true;
-            let batch: Vec<_> = queue.endings.drain(..queue.endings.len().min(settle::BATCH)).collect();
-            let (mut redis, keys, metrics) = (self.redis.clone(), self.keys.clone(), self.metrics.clone());
-            self.calls.spawn(async move {
-                let rows = batch.iter().map(|ending| (ending.lease.key(), &ending.settlement));
-                let writing = settle::write(&mut redis, &keys, kind, rows);
-                match metrics.timed(Call::Settle, writing).await {
-                    Ok(settled) => {
-                        batch.into_iter().zip(settled).for_each(|(ending, settled)| ending.has(settled));
-                        Answer::Settled { kind, again: Vec::new() }
-                    }
-                    Err(error) => {
-                        warn!(error = %error, jobs = batch.len(), job.kind = %kind, "settlement failed");
-                        wire::leave_replica(&mut redis, &error).await;
-                        Answer::Settled { kind, again: batch }
-                    }
-                }
-            });
-        }
-    }
-
-    /// By itself, until Redis answers or the lease is lost: one that Redis refuses holds up no other.
-    fn settle_again(&mut self, ending: Ending) {
-        let (mut redis, keys, repeated) = (self.redis.clone(), self.keys.clone(), Arc::clone(&self.repeated));
-        let metrics = self.metrics.clone();
-        repeated.fetch_add(1, Relaxed);
-        self.calls.spawn(async move {
-            let (lease, mut failures) = (&ending.lease, 1);
-            let settled = loop {
-                tokio::time::sleep(connection::backoff(failures)).await;
-                let rows = [(lease.key(), &ending.settlement)].into_iter();
-                let writing = settle::write(&mut redis, &keys, lease.key().kind, rows);
-                match metrics.timed(Call::Settle, writing).await {
-                    Ok(settled) => break settled[0],
-                    Err(error) if lease.is_lost() => {
-                        warn!(error = %error, "settlement given up: the lease is lost");
-                        break Settled::Lost;
-                    }
-                    Err(error) => {
-                        failures += 1;
-                        warn!(error = %error, failures, job.kind = %lease.key().kind, "settlement failed again");
-                        wire::leave_replica(&mut redis, &error).await;
-                    }
-                }
-            };
-            repeated.fetch_sub(1, Relaxed);
-            ending.has(settled);
-            Answer::Ended
-        });
-    }
-
     fn give_back(&mut self, lease: LeaseKey, slot: Option<OwnedSemaphorePermit>) {
         let (mut redis, queue, wake) = (self.redis.clone(), self.keys.queue(lease.kind), self.keys.wake());
         let (patience, metrics) = (self.lease, self.metrics.clone());
@@ -324,7 +253,7 @@ impl Actor {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
 
     use super::*;
@@ -342,7 +271,7 @@ mod tests {
     }
 
     /// Of a Redis that nobody has to be: its connection is made when it is first used.
-    fn actor() -> Actor {
+    pub fn actor() -> Actor {
         let Defaults { worker, redis } =
             Defaults::parse_from(["darkroom", "--redis-url=redis://127.0.0.1:1"]);
         let client = connection::client(&redis).expect("it is a url");
