@@ -1,6 +1,6 @@
 //! The scripts on a real server, each called by a user who may touch nothing but what its KEYS name.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use darkroom::{dev::redis::EmbeddedRedis, queue::scripts};
 use darkroom_jobs::{
@@ -8,7 +8,8 @@ use darkroom_jobs::{
     redis_keys::{Keys, QueueKeys},
 };
 use redis::{
-    AsyncCommands, FromRedisValue, RedisResult, Script, aio::MultiplexedConnection, from_redis_value,
+    AsyncCommands, AsyncConnectionConfig, FromRedisValue, RedisResult, Script, aio::MultiplexedConnection,
+    from_redis_value,
 };
 use tempfile::TempDir;
 
@@ -129,7 +130,9 @@ impl Scripts {
         let server = EmbeddedRedis::start(program.as_deref(), folder.path()).await.expect("redis starts");
         let connect = async |url: String| {
             let client = redis::Client::open(url).expect("it is a url");
-            client.get_multiplexed_async_connection().await.expect("redis answers")
+            // Twenty thousand jobs in one pipeline take their time on a busy machine.
+            let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
+            client.get_multiplexed_async_connection_with_config(&config).await.expect("redis answers")
         };
         let mut redis = connect(server.url()).await;
         let () = redis::cmd("ACL")
