@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use darkroom_jobs::{JobId, Kind, Producer, Receipt, Status, redis_keys::Keys};
+use darkroom_jobs::{JobId, Kind, Producer, Receipt, Status, redis_keys::Keys, wire};
 use redis::{Pipeline, RedisError, aio::ConnectionManager};
 
 use super::presence::Presence;
@@ -100,12 +100,12 @@ impl Inspector {
     pub async fn counts(&self, kind: Kind) -> Result<Counts, RedisError> {
         let queue = self.keys.queue(kind);
         let mut pipeline = Pipeline::new();
-        pipeline.atomic().cmd("LLEN").arg(queue.active());
+        pipeline.cmd("LLEN").arg(queue.active());
         for set in [queue.scheduled(), queue.leases(), queue.done(), queue.dead()] {
             pipeline.cmd("ZCARD").arg(set);
         }
         let (active, scheduled, leased, done, dead) =
-            pipeline.query_async(&mut self.connection.clone()).await?;
+            wire::read_at_once(&mut self.connection.clone(), &pipeline).await?;
         Ok(Counts { kind, active, scheduled, leased, done, dead })
     }
 

@@ -152,6 +152,8 @@ async fn a_full_redis_refuses_new_jobs_while_those_that_run_are_renewed_and_sett
 
     tell(&mut darkroom, &["CONFIG", "SET", "maxmemory", "1"]).await;
     let refused = darkroom.producer.enqueue(upload.clone()).await;
+    let running = darkroom.producer.receipt(&job).await.expect("a full redis can be read");
+    let counts = darkroom.inspector().counts(Kind::Upload).await.expect("a full redis can be read");
     tokio::time::sleep(LONGER_THAN_A_LEASE).await;
     darkroom.let_go_on();
     let receipt = darkroom.final_receipt(&job).await;
@@ -159,6 +161,7 @@ async fn a_full_redis_refuses_new_jobs_while_those_that_run_are_renewed_and_sett
     let next = darkroom.producer.enqueue(upload).await.expect("there is room again");
 
     assert_eq!(refused.map_err(|refused| refused.code()), Err(ErrorCode::QueueFull));
+    assert_eq!((running.map(|receipt| receipt.status), counts.leased), (Some(Status::Running), 1));
     assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
     assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done);
 }

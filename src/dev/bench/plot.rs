@@ -7,7 +7,7 @@ use super::Figures;
 /// Size of the picture, in px.
 const SIZE: (f64, f64) = (720.0, 400.0);
 /// Space around the curves for the words: left, top, right, bottom.
-const MARGIN: (f64, f64, f64, f64) = (60.0, 50.0, 20.0, 50.0);
+const MARGIN: (f64, f64, f64, f64) = (60.0, 50.0, 40.0, 50.0);
 
 /// One curve: its name, its color, and what it shows of the figures.
 type Curve = (&'static str, &'static str, fn(&Figures) -> f64);
