@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod operate;
 pub mod pace;
 pub mod periodic;
+pub mod presence;
 pub mod scripts;
 pub mod scrub;
 pub mod settle;

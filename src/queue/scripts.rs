@@ -22,14 +22,16 @@ scripts! {
     JOBS_STAMP = "jobs_stamp.lua";
     /// Takes ready jobs.
     JOBS_CLAIM = "jobs_claim.lua";
+    /// Ends deliveries.
+    JOBS_SETTLE = "jobs_settle.lua";
     /// Sends dead jobs round again.
     JOBS_RETRY = "jobs_retry.lua";
     /// Settles a job that waits.
     JOB_CANCEL = "job_cancel.lua";
     /// Forgets a dead job.
     JOB_DISCARD = "job_discard.lua";
-    /// Ends one delivery.
-    JOB_SETTLE = "job_settle.lua";
+    /// Raises the number of the layout.
+    LAYOUT_RAISE = "layout_raise.lua";
     /// Gives one job back.
     LEASE_RETURN = "lease_return.lua";
     /// Renews the leases of a process.
@@ -50,4 +52,6 @@ scripts! {
     SLOT_ENQUEUE = "slot_enqueue.lua";
     /// Says that something was deleted.
     TOMBSTONE_WRITE = "tombstone_write.lua";
+    /// Tells what a process does.
+    WORKER_BEAT = "worker_beat.lua";
 }

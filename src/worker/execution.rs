@@ -50,7 +50,7 @@ pub struct Means {
 /// The deliveries that are being executed, each in a task of ours. Clones share them.
 #[derive(Clone)]
 pub struct Running {
-    means: Means,
+    means: Arc<Means>,
     tasks: Arc<Mutex<Vec<AbortHandle>>>,
     /// How many there are.
     count: watch::Sender<usize>,
@@ -58,13 +58,13 @@ pub struct Running {
 
 impl Running {
     pub fn new(means: Means) -> Self {
-        Self { means, tasks: Arc::default(), count: watch::channel(0).0 }
+        Self { means: Arc::new(means), tasks: Arc::default(), count: watch::channel(0).0 }
     }
 
     /// Executes a delivery in a task of its own and waits for it. Never fails: what happens to the job is settled.
     pub async fn start(&self, parcel: Parcel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(delivery) = parcel.open() else { return Ok(()) };
-        let (means, counted) = (self.means.clone(), Counted::new(&self.count));
+        let (means, counted) = (Arc::clone(&self.means), Counted::new(&self.count));
         let task = tokio::spawn(async move {
             execute(&means, delivery).await;
             drop(counted);
@@ -204,7 +204,7 @@ async fn settle(
     settlement: Settlement,
 ) {
     let tools = &means.tools;
-    let receipt = settlement.receipt().clone();
+    let receipt = Arc::clone(settlement.receipt());
     let spent = matches!(settlement, Settlement::Done { .. });
     if means.queue.settle(lease, settlement).await == Settled::Lost {
         return info!("settlement not written: the job is another worker's by now");
@@ -212,7 +212,8 @@ async fn settle(
     means.metrics.settled(&receipt);
     step::reached(Step::Settled, &job.id, &tools.settings).await;
     if spent && let Some(source) = original {
-        let removing = tools.sources.remove(source);
+        // A request of S3 is large, and would be moved about with every delivery.
+        let removing = Box::pin(tools.sources.remove(source));
         match tokio::time::timeout(Duration::from_secs(10), removing).await {
             Ok(Ok(())) => debug!("staged original removed"),
             Ok(Err(error)) => warn!(error = %error, "staged original not removed; its lifecycle rule will"),

@@ -1,5 +1,7 @@
 //! From how a delivery ended to its receipt and its settlement.
 
+use std::sync::Arc;
+
 use darkroom_jobs::{
     Class, DecodeError, ErrorCode, JobId, Receipt, ReceiptError, SourceFacts, Status, Timings,
 };
@@ -96,7 +98,7 @@ impl Outcome<'_> {
             Report::Probed => {}
         }
         let owner = self.envelope.owner.clone();
-        Settlement::Done { receipt: Box::new(receipt), announced: !second_pass, follower, owner }
+        Settlement::Done { receipt: Arc::new(receipt), announced: !second_pass, follower, owner }
     }
 
     /// Final without success, and nobody's failure.
@@ -105,7 +107,7 @@ impl Outcome<'_> {
         receipt.finished_at = Some(self.job.now());
         receipt.error = failure.map(|failure| self.error(failure, &Verdict::Permanent));
         let owner = self.envelope.owner.clone();
-        Settlement::Done { receipt: Box::new(receipt), announced: true, follower: None, owner }
+        Settlement::Done { receipt: Arc::new(receipt), announced: true, follower: None, owner }
     }
 
     fn failed(&self, failure: &Failure, verdict: &Verdict) -> Settlement {
@@ -123,7 +125,7 @@ impl Outcome<'_> {
         receipt.attempts += u32::from(counted);
         receipt.next_attempt_at = Some(later(self.job.now(), after));
         receipt.error = (!deferred).then(|| self.error(failure, verdict));
-        Settlement::Again { receipt: Box::new(receipt), after, note, deferred }
+        Settlement::Again { receipt: Arc::new(receipt), after, note, deferred }
     }
 
     fn dead(&self, failure: &Failure, verdict: &Verdict) -> Settlement {
@@ -133,7 +135,7 @@ impl Outcome<'_> {
         receipt.error = Some(self.error(failure, verdict));
         let excerpt = (self.job.payload_bytes > self.job.payload.len()).then_some(EXCERPT);
         let owner = self.envelope.owner.clone();
-        Settlement::Dead { receipt: Box::new(receipt), excerpt, owner }
+        Settlement::Dead { receipt: Arc::new(receipt), excerpt, owner }
     }
 
     fn receipt(&self, status: Status) -> Receipt {

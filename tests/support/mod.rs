@@ -11,6 +11,7 @@ pub mod dns;
 pub mod deleting;
 pub mod faults;
 pub mod fetching;
+pub mod former;
 pub mod invariant;
 pub mod processes;
 pub mod scripts;
