@@ -23,6 +23,7 @@ pub fn long() -> String {
         format!("darkroom {}", env!("CARGO_PKG_VERSION")),
         format!("features:  {}", or_none(&features())),
         format!("decodes:   {}", decoders.join(" ")),
+        format!("heif:      {} (without assembler)", imaging::HEIF_DECODERS.join(" ")),
         format!("encodes:   image/jpeg ({})", imaging::ENCODER),
         format!("simd:      {} ({})", or_none(&simd()), std::env::consts::ARCH),
         format!("decoders:  {}", wall()),

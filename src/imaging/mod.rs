@@ -31,6 +31,9 @@ use header::Header;
 /// The library that writes JPEGs.
 pub const ENCODER: &str = encode::LIBRARY;
 
+/// Libraries that read what is in a HEIC and in an AVIF.
+pub const HEIF_DECODERS: [&str; 2] = [decode::heif::HEVC_LIBRARY, decode::heif::AV1_LIBRARY];
+
 /// What an original may be; checked on its header, before memory is allocated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
@@ -176,7 +179,8 @@ pub fn normalize(
 
     let (width, height) = fit::fitted(header.oriented(), preset.max_side);
     let small = fit::resize(decoded.raster, header.orientation.of_size(width, height))?;
-    let (colored, icc) = color::to_srgb(small, &header.colors, &mut warnings);
+    let colors = decoded.colors.as_ref().unwrap_or(&header.colors);
+    let (colored, icc) = color::to_srgb(small, colors, header.inks, &mut warnings);
     let flat = flatten::on_white(colored.into_8_bit());
     let upright = orient::upright(flat, header.orientation);
     let facts = Facts::new(&header, icc, &upright);
