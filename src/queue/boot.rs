@@ -119,8 +119,15 @@ fn judge(info: &str, allow_eviction: bool) -> Result<(), Refusal> {
 }
 
 async fn layout(redis: &mut ConnectionManager, keys: &Keys) -> Result<Result<(), Refusal>, RedisError> {
-    let _: bool = redis.set_nx(keys.layout(), LAYOUT_VERSION).await?;
-    let found: u32 = redis.get(keys.layout()).await?;
+    // Read first: a Redis that has reached `maxmemory` takes no SET, and somebody has to work its jobs off.
+    let found: Option<u32> = redis.get(keys.layout()).await?;
+    let found = match found {
+        Some(found) => found,
+        None => {
+            let _: bool = redis.set_nx(keys.layout(), LAYOUT_VERSION).await?;
+            redis.get(keys.layout()).await?
+        }
+    };
     Ok(if found > LAYOUT_VERSION { Err(Refusal::Layout { found }) } else { Ok(()) })
 }
 
