@@ -1,6 +1,6 @@
 # Every task of this repository; `make` lists them. CARGO_TARGET_DIR is honoured by all.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check bench fmt
+.PHONY: help demo dev test chaos check bench fmt
 
 PHOTOS ?=
 ARGS   ?=
@@ -17,6 +17,10 @@ dev: ## run a worker with a Redis and an S3 server of its own, data in .darkroom
 
 test: ## run every test against a real Redis and real S3 servers (Ceph on Debian 12)
 	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" cargo test --workspace --all-features $(ARGS)
+
+chaos: ## show that nothing is lost, at full size: half an hour, and a row for each scenario
+	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" DARKROOM_TEST_CHAOS=full \
+	  cargo test --workspace --all-features --test chaos $(ARGS) -- --test-threads 1
 
 check: ## everything but the tests: format, lints, docs, licences, unused dependencies, log lines, deployment
 	@scripts/check

@@ -5,6 +5,7 @@
     reason = "tests start processes, and ask the environment for more pictures"
 )]
 
+#[expect(dead_code, reason = "a suite does not need all that suites share")]
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -16,8 +17,6 @@ mod command_line;
 mod command_line_enqueue;
 mod command_line_jobs;
 mod corpus;
-mod cut_wires;
-mod deaths;
 mod deploy;
 mod embedded_s3;
 mod http_clients;
@@ -33,10 +32,8 @@ mod operate;
 mod presign;
 mod probe;
 mod producers;
-mod redis_outages;
 mod scripts;
 mod scripts_health;
-mod scripts_model;
 mod scripts_operate;
 mod scripts_tick;
 mod settings;

@@ -1,13 +1,12 @@
 //! What suites share.
 
-pub mod address;
 pub mod bucket;
 pub mod ceph;
 pub mod command;
-pub mod cut_wire;
 pub mod darkroom;
 pub mod faults;
 pub mod invariant;
+pub mod operate;
 pub mod scripts;
 pub mod served;
 pub mod service;

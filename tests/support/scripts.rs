@@ -1,6 +1,6 @@
 //! The scripts on a real server, each called by a user who may touch nothing but what its KEYS name.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use darkroom::{dev::redis::EmbeddedRedis, queue::scripts};
 use darkroom_jobs::{
@@ -8,9 +8,13 @@ use darkroom_jobs::{
     redis_keys::{Keys, QueueKeys},
 };
 use redis::{
-    AsyncCommands, FromRedisValue, RedisResult, Script, aio::MultiplexedConnection, from_redis_value,
+    AsyncCommands, AsyncConnectionConfig, FromRedisValue, RedisResult, Script, aio::MultiplexedConnection,
+    from_redis_value,
 };
 use tempfile::TempDir;
+
+/// How long an answer may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server of its own, with one queue.
 pub struct Scripts {
@@ -98,7 +102,8 @@ impl Scripts {
         let server = EmbeddedRedis::start(program.as_deref(), folder.path()).await.expect("redis starts");
         let connect = async |url: String| {
             let client = redis::Client::open(url).expect("it is a url");
-            client.get_multiplexed_async_connection().await.expect("redis answers")
+            let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+            client.get_multiplexed_async_connection_with_config(&patient).await.expect("redis answers")
         };
         let mut redis = connect(server.url()).await;
         let () = redis::cmd("ACL")
@@ -272,6 +277,6 @@ impl Row {
     }
 }
 
-fn texts(words: &[&str]) -> Vec<String> {
+pub fn texts(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }

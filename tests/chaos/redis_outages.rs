@@ -7,11 +7,11 @@ use darkroom::{
     dev::redis::EmbeddedRedis,
     queue::{connection, operate::Operator},
 };
-use darkroom_jobs::{ErrorCode, JobId, Kind, Producer, Status, redis_keys};
+use darkroom_jobs::{JobId, Kind, Producer, Status, redis_keys};
 
-use crate::support::{
+use crate::{
     address::Address,
-    darkroom::{TestDarkroom, Worker, picture},
+    support::darkroom::{TestDarkroom, Worker, picture},
 };
 
 /// Longer than the lease of the tests' workers.
@@ -145,25 +145,6 @@ async fn connections_that_redis_drops_are_made_anew_and_the_job_goes_on() {
 }
 
 #[tokio::test]
-async fn a_full_redis_refuses_new_jobs_while_those_that_run_are_renewed_and_settled() {
-    let mut darkroom = TestDarkroom::start().await;
-    let (worker, job) = held(&darkroom, Step::Fetched).await;
-    let upload = darkroom.staged(picture("plain.png")).await;
-
-    tell(&mut darkroom, &["CONFIG", "SET", "maxmemory", "1"]).await;
-    let refused = darkroom.producer.enqueue(upload.clone()).await;
-    tokio::time::sleep(LONGER_THAN_A_LEASE).await;
-    darkroom.let_go_on();
-    let receipt = darkroom.final_receipt(&job).await;
-    tell(&mut darkroom, &["CONFIG", "SET", "maxmemory", "0"]).await;
-    let next = darkroom.producer.enqueue(upload).await.expect("there is room again");
-
-    assert_eq!(refused.map_err(|refused| refused.code()), Err(ErrorCode::QueueFull));
-    assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
-    assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done);
-}
-
-#[tokio::test]
 async fn a_fail_over_is_followed_although_the_old_primary_still_answers_as_a_replica() {
     let darkroom = TestDarkroom::start().await;
     let first = darkroom.services.redis.url();
@@ -213,21 +194,4 @@ async fn ask(url: &str, words: &[&str]) -> String {
     let client = redis::Client::open(url).expect("a url");
     let mut redis = client.get_multiplexed_async_connection().await.expect("redis answers");
     redis::cmd(words[0]).arg(&words[1..]).query_async(&mut redis).await.expect("redis obeys")
-}
-
-#[tokio::test]
-async fn a_redis_that_pauses_longer_than_a_lease_loses_nobodys_job() {
-    let mut darkroom = TestDarkroom::start().await;
-    let (worker, job) = held(&darkroom, Step::Settling).await;
-
-    tell(&mut darkroom, &["CLIENT", "PAUSE", "3000", "ALL"]).await;
-    darkroom.let_go_on();
-    let receipt = darkroom.final_receipt(&job).await;
-
-    assert_eq!(
-        (receipt.status, receipt.deliveries, receipt.attempts),
-        (Status::Done, 1, 1),
-        "{}",
-        worker.log()
-    );
 }
