@@ -106,7 +106,7 @@ async fn forge(redis: &mut MultiplexedConnection, count: usize, place: Place) {
                 Place::Scheduled => pipeline.zadd(queue.scheduled(), id.as_str(), 1).ignore(),
                 Place::Leases => pipeline.zadd(queue.leases(), id.as_str(), 1).ignore(),
             };
-            let seen = [("dr_seen", id.as_str()), ("dr_token", "of-the-dead"), ("status", "Running")];
+            let seen = [("dr_seen", id.as_str()), ("dr_token", "of-the-dead"), ("dr_leased_at", "1")];
             if place == Place::Leases {
                 pipeline.hset_multiple(queue.meta(&id), &seen).ignore();
             }

@@ -113,15 +113,17 @@ fn incomplete(redis: &mut Connection, queue: &QueueKeys, kind: Kind, places: &Pl
     for (place, set) in [("leases", queue.leases()), ("done", queue.done()), ("dead", queue.dead())] {
         let ids: Vec<_> = places.iter().filter(|(_, at)| at.contains(&place)).map(|(id, _)| id).collect();
         for some in ids.chunks(BATCH) {
-            let answers: Vec<(Option<f64>, bool, bool, usize)> = asked(redis, some, |pipeline, id| {
+            let answers: Vec<(Option<f64>, bool, bool, bool, usize)> = asked(redis, some, |pipeline, id| {
                 let meta = [queue.meta_prefix().as_bytes(), id].concat();
                 pipeline.cmd("ZSCORE").arg(&set).arg(id);
                 pipeline.cmd("HEXISTS").arg(&meta).arg("result").cmd("HEXISTS").arg(&meta).arg("dr_token");
+                pipeline.cmd("HEXISTS").arg(&meta).arg("dr_leased_at");
                 pipeline.cmd("HSTRLEN").arg(queue.data()).arg(id);
             });
-            for (id, (score, has_result, has_token, payload)) in some.iter().zip(answers) {
+            for (id, (score, has_result, has_token, was_claimed, payload)) in some.iter().zip(answers) {
                 let right = match place {
-                    "leases" => has_token && !has_result,
+                    // What was never claimed was put there by a test.
+                    "leases" => has_token == was_claimed && !has_result,
                     "done" => has_result && !has_token && payload == 0,
                     _ => has_result && !has_token,
                 };
