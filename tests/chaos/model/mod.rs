@@ -151,12 +151,10 @@ async fn make(scripts: &mut Scripts, call: &Call) -> Answer {
         }
         Call::Pause(true) => Answer::Code(scripts.pause().await),
         Call::Pause(false) => Answer::Code(scripts.resume().await),
-        Call::LeaseRunsOut { id } => {
-            scripts.score(scripts.queue.leases(), id, 1.0).await;
-            Answer::None
-        }
-        Call::TimeComes { id } => {
-            scripts.score(scripts.queue.scheduled(), id, 1.0).await;
+        Call::LeaseRunsOut { id } | Call::TimeComes { id } => {
+            let is_lease = matches!(call, Call::LeaseRunsOut { .. });
+            let set = if is_lease { scripts.queue.leases() } else { scripts.queue.scheduled() };
+            scripts.score(set, id, 1.0).await;
             Answer::None
         }
         Call::Tick => {
