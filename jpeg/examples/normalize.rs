@@ -1,0 +1,28 @@
+//! Makes a smaller photo of a file, and says what it cost: `normalize IN OUT [MAX] [QUALITY] [ROUNDS] [ORIENTATION]`.
+
+use std::{env, error::Error, fs, time::Instant};
+
+use darkroom_jpeg::{Kernels, Limits, Orientation, Plan, Scratch, normalize};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = env::args().collect();
+    let number = |at: usize, default: u32| args.get(at).map_or(Ok(default), |text| text.parse());
+    let [_, input, output, ..] = &args[..] else { return Err("normalize IN OUT [MAX] [QUALITY] [ROUNDS]".into()) };
+    let plan = Plan {
+        max_side: number(3, 2048)?,
+        quality: number(4, 82)? as u8,
+        orientation: Orientation::from_exif(number(6, 1)? as u8),
+        ..Plan::default()
+    };
+    let limits = Limits { max_pixels: 100_000_000, max_side: 20_000, max_scans: 64, max_work: 15_000_000_000 };
+    let bytes = fs::read(input)?;
+    let portable = env::var_os("PORTABLE").is_some();
+    let mut scratch = if portable { Scratch::new(Kernels::Portable) } else { Scratch::default() };
+    for _ in 0..number(5, 1)? {
+        let started = Instant::now();
+        let made = normalize(&bytes, &plan, &limits, &mut scratch)?;
+        println!("{}x{} {} bytes {:.1?}", made.width, made.height, made.jpeg.len(), started.elapsed());
+        fs::write(output, made.jpeg)?;
+    }
+    Ok(())
+}

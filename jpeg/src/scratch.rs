@@ -1,0 +1,72 @@
+//! Memory that one photo leaves to the next: what was touched once costs no page faults again.
+
+use crate::{
+    arch::Kernels,
+    dct::Block,
+    encode::tokens::Tokens,
+    orient::Turned,
+    pipeline::Mcu,
+    ring::{Plane, Row},
+};
+
+/// Buffers for one photo after the other, and the kernels that fill them.
+#[derive(Debug)]
+pub struct Scratch {
+    pub(crate) kernels: Kernels,
+    pub(crate) tokens: Tokens,
+    pub(crate) turned: Vec<Vec<u8>>,
+    pub(crate) source: Box<[u8]>,
+    pub(crate) mcus: Vec<Mcu>,
+    pub(crate) coefficients: Vec<Vec<Block>>,
+    pub(crate) masks: Vec<Vec<u64>>,
+    rings: Vec<Vec<Row>>,
+    columns: Vec<Vec<i16>>,
+    strips: Vec<Vec<u8>>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new(Kernels::detect())
+    }
+}
+
+impl Scratch {
+    /// For kernels that a test chose.
+    pub fn new(kernels: Kernels) -> Self {
+        Self {
+            kernels,
+            tokens: Tokens::default(),
+            turned: Vec::new(),
+            source: Box::default(),
+            mcus: Vec::new(),
+            coefficients: Vec::new(),
+            masks: Vec::new(),
+            rings: Vec::new(),
+            columns: Vec::new(),
+            strips: Vec::new(),
+        }
+    }
+
+    pub(crate) fn ring(&mut self) -> Vec<Row> {
+        self.rings.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn columns(&mut self) -> Vec<i16> {
+        self.columns.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn strip(&mut self) -> Vec<u8> {
+        self.strips.pop().unwrap_or_default()
+    }
+
+    /// Takes back what a photo used, largest last: it is taken first.
+    pub(crate) fn keep(&mut self, planes: Vec<Plane>, turned: Vec<Turned>, tokens: Tokens) {
+        for plane in planes.into_iter().rev() {
+            self.rings.push(plane.ring);
+            self.columns.push(plane.columns);
+            self.strips.push(plane.strip);
+        }
+        self.turned.extend(turned.into_iter().rev().map(|plane| plane.pixels));
+        self.tokens = tokens;
+    }
+}
