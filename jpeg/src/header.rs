@@ -44,12 +44,6 @@ impl Frame {
         let luma = self.components[0];
         (self.width.div_ceil(8 * luma.horizontal), self.height.div_ceil(8 * luma.vertical))
     }
-
-    /// Blocks of all components, padding of MCUs included.
-    pub fn blocks(&self) -> usize {
-        let (columns, rows) = self.mcus();
-        columns * rows * self.components.iter().map(|one| one.horizontal * one.vertical).sum::<usize>()
-    }
 }
 
 /// What a scan header says.

@@ -4,13 +4,14 @@
 //! either direction. Whatever else a file is, [`Error`] says so before a pixel is made, or as soon as damage is seen: the caller then goes the
 //! way that takes every JPEG.
 //!
-//! Color is left as it is: values are not converted, and a profile for the result is handed in as a segment.
+//! What profiles and orientations a file has is the caller's to read; [`Plan`] says what to make of them.
 
 #![deny(unsafe_code)]
 
 mod arch;
 mod baseline;
 mod batch;
+mod color;
 mod dct;
 mod encode;
 mod error;
@@ -20,6 +21,7 @@ mod limits;
 mod orient;
 mod pipeline;
 mod plan;
+mod preview;
 mod progressive;
 mod resample;
 mod ring;
@@ -27,10 +29,12 @@ mod scratch;
 mod source;
 
 pub use arch::Kernels;
+pub use color::Color;
 pub use error::Error;
 pub use limits::Limits;
 pub use orient::Orientation;
 pub use plan::Plan;
+pub use preview::Preview;
 pub use scratch::Scratch;
 
 use header::Reader;
@@ -45,6 +49,8 @@ pub struct Output {
     pub width: usize,
     /// Of the result, turned, px.
     pub height: usize,
+    /// The mean colors of the result's 8 × 8 pixels.
+    pub preview: Preview,
 }
 
 /// Makes a smaller photo. Pure: the same arguments give the same bytes, whatever the processor and whatever `scratch` was used for.
@@ -71,6 +77,5 @@ pub fn normalize(jpeg: &[u8], plan: &Plan, limits: &Limits, scratch: &mut Scratc
         pipeline = Pipeline::new(&frame, &quants, plan, scratch)?;
         baseline::read(jpeg, reader.at, (&frame, &scan, &reader.tables), &mut pipeline, scratch)?;
     }
-    let (jpeg, width, height) = pipeline.finish(scratch);
-    Ok(Output { jpeg, width, height })
+    Ok(pipeline.finish(scratch))
 }

@@ -1,6 +1,7 @@
 //! From blocks to a file: rings, resampling, turning, encoding; a few rows of the picture at a time.
 
 use crate::{
+    Output,
     arch::Kernels,
     dct::Block,
     encode::{Encoder, Layout, Strips, quant::Quant, write},
@@ -8,6 +9,7 @@ use crate::{
     header::Frame,
     orient::Turned,
     plan::Plan,
+    preview::Preview,
     resample::{
         Resampler,
         horizontal::Horizontal,
@@ -144,6 +146,10 @@ impl Pipeline {
     /// Hands a complete strip on.
     fn emit(&mut self) {
         let strip = self.strip;
+        if let (Some(color), [luma, blue, red]) = (&self.plan.color, &mut self.planes[..]) {
+            let planes = [luma, blue, red].map(|plane| (&mut plane.strip[..], plane.strip_stride));
+            color.convert(planes, self.layout);
+        }
         if self.turned.is_empty() {
             for plane in &mut self.planes {
                 plane.repeat_last_row(plane.next - strip * plane.strip_rows);
@@ -162,15 +168,16 @@ impl Pipeline {
         }
     }
 
-    /// The file, and its sides in px.
-    pub fn finish(mut self, scratch: &mut Scratch) -> (Vec<u8>, usize, usize) {
+    /// The file, and what there is to say of it.
+    pub fn finish(mut self, scratch: &mut Scratch) -> Output {
         self.encode_turned();
         let (width, height) =
             if self.plan.orientation.swaps() { (self.size.1, self.size.0) } else { self.size };
         let (tokens, quants) = (&self.encoder.tokens, &self.encoder.quants);
         let jpeg = write::file(tokens, quants, self.layout, width as u16, height as u16, &self.plan.segments);
+        let preview = Preview::new(&self.encoder, self.layout, width, height);
         scratch.keep(self.planes, self.turned, self.encoder.tokens);
-        (jpeg, width, height)
+        Output { jpeg, width, height, preview }
     }
 
     fn encode_turned(&mut self) {

@@ -1,9 +1,11 @@
 //! What is to become of a photo.
 
-use crate::orient::Orientation;
+use std::sync::Arc;
+
+use crate::{color::Color, orient::Orientation};
 
 /// What is to become of a photo.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// Longest side of the result, px, 1 to 65,500; a smaller photo stays as it is.
     pub max_side: u32,
@@ -13,6 +15,8 @@ pub struct Plan {
     pub full_chroma: bool,
     /// How the photo must be turned.
     pub orientation: Orientation,
+    /// What the colors need to be sRGB; a grey photo needs nothing that this could give.
+    pub color: Option<Arc<Color>>,
     /// Segments for the head of the result, marker and length included: a color profile.
     pub segments: Vec<u8>,
 }

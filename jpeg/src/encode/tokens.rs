@@ -21,12 +21,14 @@ pub struct Tokens {
     /// How often each identifier occurs.
     pub histogram: Box<[u32; IDS]>,
     predictors: [i32; 3],
+    /// The DC of every block, quantized, for each component in the order of the file.
+    pub means: [Vec<i16>; 3],
 }
 
 impl Default for Tokens {
     fn default() -> Self {
         let (current, histogram) = (vec![0; CHUNK + MOST], Box::new([0; IDS]));
-        Self { full: Vec::new(), spare: Vec::new(), current, at: 0, histogram, predictors: [0; 3] }
+        Self { full: Vec::new(), spare: Vec::new(), current, at: 0, histogram, predictors: [0; 3], means: Default::default() }
     }
 }
 
@@ -37,6 +39,7 @@ impl Tokens {
         self.at = 0;
         self.histogram.fill(0);
         self.predictors = [0; 3];
+        self.means.iter_mut().for_each(Vec::clear);
     }
 
     /// All tokens, in order.
@@ -53,6 +56,7 @@ impl Tokens {
             self.full.push((std::mem::replace(&mut self.current, next), self.at));
             self.at = 0;
         }
+        self.means[component].push(block[0]);
         let out = self.current[self.at..].first_chunk_mut().expect("a chunk has room for one more block");
         self.at += tokens(block, component, &mut self.predictors[component], &mut self.histogram, out, nonzero);
     }

@@ -98,21 +98,20 @@ impl Weights {
     }
 }
 
-/// Rounds weights so that their sum is exactly [`ONE`]: the rest goes to the greatest.
+/// Rounds weights so that their sum is exactly [`ONE`]: the rest goes to the greatest. At the edge of a mirrored picture one alone may be more
+/// than 1, which 16 bits cannot say: it is then all there is.
 fn push_rounded(rows: &mut Vec<i16>, values: &[f64]) {
-    let sum: f64 = values.iter().sum();
-    let factor = f64::from(ONE) / sum;
-    let from = rows.len();
-    let (mut total, mut greatest) = (0, from);
-    for value in values {
-        let weight = (value * factor).round_ties_even().clamp(-32768.0, 32767.0) as i16;
-        rows.push(weight);
-        total += i32::from(weight);
-        if weight > rows[greatest] {
-            greatest = rows.len() - 1;
+    let factor = f64::from(ONE) / values.iter().sum::<f64>();
+    let mut rounded: Vec<i32> = values.iter().map(|value| (value * factor).round_ties_even() as i32).collect();
+    let rest = ONE - rounded.iter().sum::<i32>();
+    if let Some(greatest) = rounded.iter_mut().max() {
+        *greatest += rest;
+        if *greatest > i32::from(i16::MAX) {
+            let only = *greatest;
+            rounded.iter_mut().for_each(|weight| *weight = if *weight == only { i16::MAX.into() } else { 0 });
         }
     }
-    rows[greatest] = (i32::from(rows[greatest]) + ONE - total).clamp(-32768, 32767) as i16;
+    rows.extend(rounded.into_iter().map(|weight| weight as i16));
 }
 
 /// sinc(x) sinc(x / 3), linear between the points of a table.
