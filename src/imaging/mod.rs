@@ -2,6 +2,8 @@
 //!
 //! [`normalize`] = sniff · header · limits · decode · fit · color · flatten · orient · encode. The picture is turned and
 //! its colors are converted after it was made small: the same result for a tenth of the work.
+//!
+//! Most JPEGs take the [`lane`] instead: all of that in one pass, a few rows at a time.
 
 pub mod error;
 pub mod sniff;
@@ -14,13 +16,14 @@ pub mod facts;
 mod fit;
 mod flatten;
 pub mod header;
+mod lane;
 mod limits;
 mod markers;
 pub mod orient;
 mod profile;
 mod raster;
 
-use darkroom_jobs::{Warning, WarningCode};
+use darkroom_jobs::{Encoding, Warning, WarningCode};
 
 use error::Error;
 use facts::Facts;
@@ -137,6 +140,8 @@ pub struct Normalized {
     pub facts: Facts,
     /// What was odd about the original, though it was accepted.
     pub warnings: Vec<Warning>,
+    /// Which way it went.
+    pub encoding: Encoding,
 }
 
 /// A part of [`normalize`] that has ended.
@@ -164,6 +169,12 @@ pub fn normalize(
     on_stage: &mut dyn FnMut(Stage),
 ) -> Result<Normalized, Error> {
     let header = Header::read(original, limits)?;
+    if let Some(made) = lane::normalize(original, &header, preset, limits) {
+        for stage in [Stage::Decoded, Stage::Processed, Stage::Encoded] {
+            on_stage(stage);
+        }
+        return Ok(made);
+    }
     let mut warnings = header.warnings.clone();
 
     let decoded = decode::decode(original, &header, limits)?;
@@ -183,7 +194,8 @@ pub fn normalize(
     let jpeg = encode::jpeg(&upright, preset, header.jpeg_quality)?;
     on_stage(Stage::Encoded);
 
-    Ok(Normalized { jpeg, width: upright.width, height: upright.height, facts, warnings })
+    let (width, height) = (upright.width, upright.height);
+    Ok(Normalized { jpeg, width, height, facts, warnings, encoding: Encoding::Reencoded })
 }
 
 fn warning(code: WarningCode, message: &str) -> Warning {

@@ -67,15 +67,13 @@ impl Script {
         Ok(())
     }
 
-    /// Whether every coefficient is known to its last bit. One that no scan names is 0.
+    /// Whether every coefficient is known to its last bit.
     ///
     /// # Errors
     ///
     /// [`Error::Truncated`].
     pub fn complete(&self) -> Result<(), Error> {
-        let complete = |to_come: &[Option<u32>; 64]| {
-            to_come[0] == Some(0) && to_come[1..].iter().all(|one| one.is_none_or(|bits| bits == 0))
-        };
+        let complete = |to_come: &[Option<u32>; 64]| to_come.iter().all(|bits| *bits == Some(0));
         if self.to_come.iter().all(complete) { Ok(()) } else { Err(Error::Truncated) }
     }
 }

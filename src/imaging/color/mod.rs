@@ -2,6 +2,7 @@
 
 mod black_point;
 mod hdr;
+mod matrix;
 mod profile;
 
 use darkroom_jobs::{Warning, WarningCode};
@@ -42,6 +43,8 @@ pub(super) fn to_srgb(
         }
     }
 }
+
+pub(super) use matrix::conversion;
 
 /// The warning that a profile was ignored.
 pub(super) fn icc_invalid() -> Warning {
