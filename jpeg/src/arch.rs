@@ -7,7 +7,9 @@ use std::ops::Range;
 use crate::{
     batch,
     encode::{self, Encoder, Layout, Strips},
+    error::Error,
     pipeline::Mcu,
+    progressive::{Component, Entropy, ac},
     resample::{horizontal::Horizontal, vertical, weights::Weights},
     ring::{Plane, Row},
 };
@@ -25,7 +27,14 @@ pub enum Kernels {
 /// That the processor has what the kernels need.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Proof(());
+pub struct Proof {
+    /// Whether PDEP takes a few cycles: AMD's families before Zen 3 do it in microcode, in some hundred.
+    fast_deposit: bool,
+}
+
+/// AMD's family of Zen, Zen+ and Zen 2, by which the slow PDEP is told.
+#[cfg(target_arch = "x86_64")]
+const ZEN_2: u32 = 0x17;
 
 impl Kernels {
     /// The fastest that this processor can run.
@@ -36,7 +45,7 @@ impl Kernels {
             && is_x86_feature_detected!("bmi2")
             && is_x86_feature_detected!("lzcnt")
         {
-            return Self::Avx2(Proof(()));
+            return Self::Avx2(Proof { fast_deposit: has_fast_deposit() });
         }
         Self::Portable
     }
@@ -76,6 +85,18 @@ impl Kernels {
         }
     }
 
+    pub(crate) fn ac_scan(self, scan: &ac::Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<(), Error> {
+        match self {
+            Self::Portable => ac::portable(scan, component, entropy),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Self::Avx2(proof) if proof.fast_deposit => unsafe { ac::deposit(scan, component, entropy) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Self::Avx2(_) => unsafe { ac::bits(scan, component, entropy) },
+        }
+    }
+
     pub(crate) fn strip(self, encoder: &mut Encoder, strips: Strips<'_>, layout: Layout) {
         match self {
             Self::Portable => encode::portable::strip(encoder, strips, layout),
@@ -84,4 +105,16 @@ impl Kernels {
             Self::Avx2(_) => unsafe { encode::avx2::strip(encoder, strips, layout) },
         }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_fast_deposit() -> bool {
+    use std::arch::x86_64::__cpuid;
+
+    let vendor = __cpuid(0);
+    let signature = __cpuid(1).eax;
+    let (base, extended) = (signature >> 8 & 15, signature >> 20 & 0xff);
+    let family = if base == 15 { base + extended } else { base };
+    let is_amd = vendor.ebx == u32::from_le_bytes(*b"Auth");
+    !is_amd || family > ZEN_2
 }

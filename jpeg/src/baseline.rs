@@ -103,7 +103,7 @@ impl Entropy {
     }
 
     fn restart(&mut self, source: &mut Source<'_>) -> Result<(), Error> {
-        source.restart(&mut self.position, self.restarts)?;
+        self.position = source.restart(self.position, self.restarts)?;
         self.restarts = (self.restarts + 1) % 8;
         self.left = self.interval;
         self.predictors = [0; 3];

@@ -2,10 +2,10 @@
 
 use crate::{
     arch::Kernels,
-    dct::Block,
     encode::tokens::Tokens,
     orient::Turned,
     pipeline::Mcu,
+    progressive::Coefficients,
     ring::{Plane, Row},
 };
 
@@ -17,8 +17,7 @@ pub struct Scratch {
     pub(crate) turned: Vec<Vec<u8>>,
     pub(crate) source: Box<[u8]>,
     pub(crate) mcus: Vec<Mcu>,
-    pub(crate) coefficients: Vec<Vec<Block>>,
-    pub(crate) masks: Vec<Vec<u64>>,
+    pub(crate) coefficients: Vec<Coefficients>,
     rings: Vec<Vec<Row>>,
     columns: Vec<Vec<i16>>,
     strips: Vec<Vec<u8>>,
@@ -40,7 +39,6 @@ impl Scratch {
             source: Box::default(),
             mcus: Vec::new(),
             coefficients: Vec::new(),
-            masks: Vec::new(),
             rings: Vec::new(),
             columns: Vec::new(),
             strips: Vec::new(),

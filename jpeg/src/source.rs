@@ -43,7 +43,7 @@ impl<'a> Source<'a> {
     #[inline(always)]
     pub fn ensure(&mut self, position: &mut Position, need: usize) {
         if position.byte + need > self.len {
-            self.top_up(position);
+            *position = self.top_up(*position);
         }
     }
 
@@ -54,11 +54,11 @@ impl<'a> Source<'a> {
 
     #[cold]
     #[inline(never)]
-    fn top_up(&mut self, position: &mut Position) {
+    fn top_up(&mut self, mut position: Position) -> Position {
         if self.ended {
             // Zeros for ever: what is made of them is refused by the next look at `overrun`.
             position.byte = position.byte.min(self.len + 64);
-            return;
+            return position;
         }
         // Bits that the position holds already may lie before it: `overrun` counts them from here on.
         let keep = position.byte - position.byte.min(8);
@@ -71,6 +71,7 @@ impl<'a> Source<'a> {
         if self.ended {
             self.buffer[self.len..].fill(0);
         }
+        position
     }
 
     /// Copies up to the next 0xff, and what that one means.
@@ -94,14 +95,15 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Passes the restart marker `number` (0–7).
+    /// Passes the restart marker `number` (0–7); tells where the bits go on.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] when another one or none follows, or more or less was read than there was before it.
-    pub fn restart(&mut self, position: &mut Position, number: u8) -> Result<(), Error> {
+    #[cold]
+    pub fn restart(&mut self, mut position: Position, number: u8) -> Result<Position, Error> {
         if !self.ended {
-            self.top_up(position);
+            position = self.top_up(position);
         }
         let marker = self.input.get(self.at..self.at + 2) == Some(&[0xff, 0xd0 | number]);
         // Bits that nobody read are padding, or something is wrong.
@@ -110,7 +112,6 @@ impl<'a> Source<'a> {
             return Err(Error::Corrupt("a restart marker"));
         }
         (self.at, self.len, self.ended) = (self.at + 2, 0, false);
-        *position = Position::default();
-        Ok(())
+        Ok(Position::default())
     }
 }

@@ -7,66 +7,72 @@ use crate::{
     huffman::{Bits, Class, Table, WINDOW},
 };
 
+/// Reads a scan; `columns` and `rows` are those of MCUs.
 pub(super) fn read(
     scan: &Scan,
     components: &mut [Component],
     tables: &Tables,
-    entropy: &mut Entropy<'_, '_>,
+    entropy: Entropy<'_, '_>,
     (columns, rows): (usize, usize),
 ) -> Result<(), Error> {
-    let first = scan.approximation.0 == 0;
+    let mut reader = Reader { entropy, low: scan.approximation.1, predictors: [0; 3], invalid: false };
     let mut decoders = Vec::with_capacity(3);
-    for &(_, dc, _) in &scan.components {
-        let table = || tables.dc[dc].as_ref().ok_or(Error::Corrupt("a Huffman table"));
-        decoders.push(if first { Some(Table::new(table()?, Class::Symbols)?) } else { None });
+    if scan.approximation.0 == 0 {
+        for &(_, dc, _) in &scan.components {
+            let definition = tables.dc[dc].as_ref().ok_or(Error::Corrupt("a Huffman table"))?;
+            decoders.push(Table::new(definition, Class::Symbols)?);
+        }
     }
-    let mut reader = Reader { low: scan.approximation.1, predictors: [0; 3], invalid: false };
     if let [(index, ..)] = scan.components[..] {
         let component = &mut components[index];
         for row in 0..component.rows {
-            for column in 0..component.columns {
-                let place = row * component.stride + column;
-                reader.begin(entropy)?;
-                reader.block(entropy, decoders[0].as_deref(), 0, &mut component.blocks[place][0]);
+            let first = row * component.stride;
+            for dc in &mut component.kept.dc[first..first + component.columns] {
+                reader.begin()?;
+                reader.block(decoders.first().map(|table| &**table), 0, dc);
             }
-            entropy.check(reader.invalid)?;
+            reader.entropy.check(reader.invalid)?;
         }
         return Ok(());
     }
     for row in 0..rows {
         for column in 0..columns {
-            reader.begin(entropy)?;
-            for (at, (&(index, ..), table)) in scan.components.iter().zip(&decoders).enumerate() {
-                let component = &mut components[index];
-                for block in 0..component.horizontal * component.vertical {
-                    let (y, x) = (block / component.horizontal, block % component.horizontal);
-                    let place =
-                        (row * component.vertical + y) * component.stride + column * component.horizontal + x;
-                    reader.block(entropy, table.as_deref(), at, &mut component.blocks[place][0]);
+            reader.begin()?;
+            for (at, &(index, ..)) in scan.components.iter().enumerate() {
+                let (component, table) = (&mut components[index], decoders.get(at).map(|table| &**table));
+                for y in 0..component.vertical {
+                    let first = (row * component.vertical + y) * component.stride + column * component.horizontal;
+                    for dc in &mut component.kept.dc[first..first + component.horizontal] {
+                        reader.block(table, at, dc);
+                    }
                 }
             }
         }
-        entropy.check(reader.invalid)?;
+        reader.entropy.check(reader.invalid)?;
     }
     Ok(())
 }
 
-struct Reader {
+struct Reader<'s, 'a> {
+    entropy: Entropy<'s, 'a>,
     low: u32,
     predictors: [i32; 3],
     invalid: bool,
 }
 
-impl Reader {
-    fn begin(&mut self, entropy: &mut Entropy<'_, '_>) -> Result<(), Error> {
-        if entropy.restart()? {
+impl Reader<'_, '_> {
+    #[inline(always)]
+    fn begin(&mut self) -> Result<(), Error> {
+        if self.entropy.restart()? {
             self.predictors = [0; 3];
         }
         Ok(())
     }
 
     /// With a table a difference, without one the next bit.
-    fn block(&mut self, entropy: &mut Entropy<'_, '_>, table: Option<&Table>, at: usize, dc: &mut i16) {
+    #[inline(always)]
+    fn block(&mut self, table: Option<&Table>, at: usize, dc: &mut i16) {
+        let entropy = &mut self.entropy;
         entropy.source.ensure(&mut entropy.position, WINDOW);
         let mut bits = Bits::at(entropy.source.bytes(), entropy.position);
         bits.refill();

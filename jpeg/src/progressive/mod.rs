@@ -1,6 +1,6 @@
 //! Photos in several scans of growing precision: all coefficients are collected, then they go the way of a baseline photo.
 
-mod ac;
+pub mod ac;
 mod dc;
 mod script;
 
@@ -21,7 +21,7 @@ const BATCH: usize = 32;
 
 /// The coefficients of one component.
 #[derive(Debug)]
-struct Component {
+pub struct Component {
     /// Blocks of the component itself; scans of one component visit just these.
     columns: usize,
     rows: usize,
@@ -29,8 +29,17 @@ struct Component {
     stride: usize,
     horizontal: usize,
     vertical: usize,
+    kept: Coefficients,
+}
+
+/// The coefficients of one component's blocks: 138 bytes for each.
+#[derive(Debug, Default)]
+pub struct Coefficients {
+    /// The first coefficient of each block: scans of these then touch 2 bytes of a block and not a line of the cache.
+    dc: Vec<i16>,
+    /// The others; the first of each is 0.
     blocks: Vec<Block>,
-    /// For each block a bit for each zigzag position whose coefficient is not 0.
+    /// For each block a bit for each zigzag position but the first whose coefficient is not 0.
     masks: Vec<u64>,
 }
 
@@ -76,10 +85,14 @@ pub fn read(
             known[index] = known[index].or(quant);
         }
         let mut source = Source::new(input, reader.at, std::mem::take(&mut scratch.source));
-        let mut entropy = Entropy::new(&mut source, reader.tables.restart_interval);
+        let entropy = Entropy::new(&mut source, reader.tables.restart_interval);
         match scan.band {
-            (0, _) => dc::read(&scan, &mut components, &reader.tables, &mut entropy, frame.mcus())?,
-            _ => ac::read(&scan, &mut components[scan.components[0].0], &reader.tables, &mut entropy)?,
+            (0, _) => dc::read(&scan, &mut components, &reader.tables, entropy, frame.mcus())?,
+            _ => {
+                let ac = ac::Scan::new(&scan, &reader.tables)?;
+                let kept = &mut components[scan.components[0].0];
+                scratch.kernels.ac_scan(&ac, kept, entropy)?;
+            }
         }
         (reader.at, scratch.source) = source.finish();
         next = reader.scan()?;
@@ -99,10 +112,11 @@ fn empty(frame: &Frame, scratch: &mut Scratch) -> Vec<Component> {
         let by = (luma.horizontal / own.horizontal, luma.vertical / own.vertical);
         let stride = columns * own.horizontal;
         let count = stride * rows * own.vertical;
-        let (mut blocks, mut masks) =
-            (scratch.coefficients.pop().unwrap_or_default(), scratch.masks.pop().unwrap_or_default());
+        let Coefficients { mut dc, mut blocks, mut masks } = scratch.coefficients.pop().unwrap_or_default();
         // Blocks that a photo has handed on are empty, so only new ones must be made.
         blocks.resize(count, [0; 64]);
+        dc.clear();
+        dc.resize(count, 0);
         masks.clear();
         masks.resize(count, 0);
         Component {
@@ -111,8 +125,7 @@ fn empty(frame: &Frame, scratch: &mut Scratch) -> Vec<Component> {
             stride,
             horizontal: own.horizontal,
             vertical: own.vertical,
-            blocks,
-            masks,
+            kept: Coefficients { dc, blocks, masks },
         }
     };
     frame.components.iter().map(component).collect()
@@ -140,10 +153,7 @@ impl Store {
             }
             pipeline.end_row();
         }
-        for component in components {
-            scratch.coefficients.push(component.blocks);
-            scratch.masks.push(component.masks);
-        }
+        scratch.coefficients.extend(components.into_iter().rev().map(|component| component.kept));
     }
 }
 
@@ -153,13 +163,18 @@ fn fill(mcu: &mut Mcu, components: &mut [Component], column: usize, row: usize) 
         for at in 0..component.horizontal * component.vertical {
             let (y, x) = (at / component.horizontal, at % component.horizontal);
             let place = (row * component.vertical + y) * component.stride + column * component.horizontal + x;
-            mcu[first + at] = std::mem::replace(&mut component.blocks[place], [0; 64]);
+            let kept = &mut component.kept;
+            if kept.masks[place] != 0 {
+                mcu[first + at] = std::mem::replace(&mut kept.blocks[place], [0; 64]);
+            }
+            mcu[first + at][0] = kept.dc[place];
         }
     }
 }
 
 /// The bits of a scan, and its restarts.
-struct Entropy<'s, 'a> {
+#[derive(Debug)]
+pub struct Entropy<'s, 'a> {
     source: &'s mut Source<'a>,
     position: Position,
     interval: usize,
@@ -180,7 +195,7 @@ impl<'s, 'a> Entropy<'s, 'a> {
         }
         let due = self.left == 0;
         if due {
-            self.source.restart(&mut self.position, self.restarts)?;
+            self.position = self.source.restart(self.position, self.restarts)?;
             self.restarts = (self.restarts + 1) % 8;
             self.left = self.interval;
         }
