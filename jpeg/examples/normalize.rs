@@ -1,10 +1,11 @@
 //! Makes a smaller photo of a file, and says what it cost: `normalize IN OUT [MAX] [QUALITY] [ROUNDS] [ORIENTATION]`.
 //!
-//! Prints the least CPU time of all rounds, ms, and the bytes of the result. With `PORTABLE` set, the kernels for every processor run.
+//! Prints the least CPU time of all rounds, ms, and the bytes of the result. With `PORTABLE` set, the kernels for every processor run; with
+//! `WIDE` the colors are taken for those of Display P3.
 
-use std::{env, error::Error, fs};
+use std::{env, error::Error, fs, sync::Arc};
 
-use darkroom_jpeg::{Kernels, Limits, Orientation, Plan, Scratch, normalize};
+use darkroom_jpeg::{Color, Kernels, Limits, Orientation, Plan, Scratch, normalize};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().collect();
@@ -14,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         max_side: number(3, 2048)?,
         quality: number(4, 82)? as u8,
         orientation: Orientation::from_exif(number(6, 1)? as u8),
+        color: env::var_os("WIDE").map(|_| Arc::new(display_p3())),
         ..Plan::default()
     };
     let limits = Limits { max_pixels: 100_000_000, max_side: 20_000, max_scans: 64, max_work: 15_000_000_000 };
@@ -35,4 +37,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn cpu_ns() -> Result<u64, Box<dyn Error>> {
     let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(stat.split(' ').next().ok_or("no time")?.parse()?)
+}
+
+fn display_p3() -> Color {
+    let light = |value: f32| if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
+    let curve = std::array::from_fn(|value| light(value as f32 / 255.0));
+    // To sRGB, both of D65: CSS Color 4.
+    let matrix = [[1.224_94, -0.224_94, 0.0], [-0.042_06, 1.042_06, 0.0], [-0.019_64, -0.078_64, 1.098_28]];
+    Color::new(&[curve; 3], &matrix)
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::{
     batch,
+    color::Color,
     encode::{self, Encoder, Layout, Strips},
     error::Error,
     pipeline::Mcu,
@@ -94,6 +95,15 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Self::Avx2(_) => unsafe { ac::bits(scan, component, entropy) },
+        }
+    }
+
+    pub(crate) fn color(self, color: &Color, planes: [(&mut [u8], usize); 3], layout: Layout) {
+        match self {
+            Self::Portable => color.portable(planes, layout),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Self::Avx2(_) => unsafe { color.avx2(planes, layout) },
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
 /// Blocks of one MCU: up to four of luma from the first on, the two of chroma last.
 pub type Mcu = [Block; 6];
 
-/// From this many times the longest side on, blocks are decoded to half as many samples.
+/// From so many samples for one of the output on, blocks are decoded to half as many.
 const HALF_FROM: usize = 3;
 
 /// Most source samples for one of the output; what is made smaller has weights that 16 bits hardly tell.
@@ -51,7 +51,6 @@ impl Pipeline {
     /// [`Error::Unsupported`] when the picture becomes too small for it.
     pub fn new(frame: &Frame, quants: &[[u16; 64]], plan: &Plan, scratch: &mut Scratch) -> Result<Self, Error> {
         let size = plan.fit(frame.width, frame.height);
-        let half = frame.width.max(frame.height) >= HALF_FROM * plan.max_side as usize;
         let layout = match frame.components.len() {
             1 => Layout::Grey,
             _ if plan.full_chroma => Layout::Full,
@@ -59,7 +58,7 @@ impl Pipeline {
         };
         let mut planes = Vec::with_capacity(3);
         for (component, quant) in (0..frame.components.len()).zip(quants) {
-            let geometry = Geometry { frame, size, layout, component, side: if half { 4 } else { 8 }, plan };
+            let geometry = Geometry { frame, size, layout, component, plan };
             planes.push(geometry.plane(quant, scratch)?);
         }
         set_capacities(&mut planes, frame.mcus().1, scratch);
@@ -148,7 +147,7 @@ impl Pipeline {
         let strip = self.strip;
         if let (Some(color), [luma, blue, red]) = (&self.plan.color, &mut self.planes[..]) {
             let planes = [luma, blue, red].map(|plane| (&mut plane.strip[..], plane.strip_stride));
-            color.convert(planes, self.layout);
+            self.kernels.color(color, planes, self.layout);
         }
         if self.turned.is_empty() {
             for plane in &mut self.planes {
@@ -253,7 +252,6 @@ struct Geometry<'a> {
     size: (usize, usize),
     layout: Layout,
     component: usize,
-    side: usize,
     plan: &'a Plan,
 }
 
@@ -262,21 +260,22 @@ impl Geometry<'_> {
         let (luma, own) = (self.frame.components[0], self.frame.components[self.component]);
         let by = (luma.horizontal / own.horizontal, luma.vertical / own.vertical);
         let orientation = self.plan.orientation;
-        let columns = self.axis(self.frame.width, by.0, self.size.0, orientation.reverses_columns());
-        let rows = self.axis(self.frame.height, by.1, self.size.1, orientation.reverses_rows());
+        let side = if self.has_samples_to_spare(by.0) && self.has_samples_to_spare(by.1) { 4 } else { 8 };
+        let columns = self.axis(self.frame.width, (by.0, side), self.size.0, orientation.reverses_columns());
+        let rows = self.axis(self.frame.height, (by.1, side), self.size.1, orientation.reverses_rows());
         if columns.ratio().max(rows.ratio()) > MAX_RATIO {
             return Err(Error::Unsupported("a picture that becomes so much smaller"));
         }
         let resampler = Resampler { vertical: Weights::new(&rows, 1), horizontal: Horizontal::new(&columns) };
         let strip_rows = self.layout.strip_rows(self.component);
-        let padded = self.frame.mcus().0 * own.horizontal * self.side;
+        let padded = self.frame.mcus().0 * own.horizontal * side;
         let tiles = padded.div_ceil(TILE);
         let stride = tiles * TILE + resampler.horizontal.slack();
         let mcu_columns = self.size.0.div_ceil(self.layout.strip_rows(0));
         let mut plane = Plane {
-            side: self.side,
+            side,
             tiles,
-            band: self.side * own.vertical,
+            band: side * own.vertical,
             source_rows: rows.source,
             capacity: 0,
             ring: Vec::new(),
@@ -299,9 +298,16 @@ impl Geometry<'_> {
         Ok(plane)
     }
 
-    fn axis(&self, side: usize, by: usize, output: usize, mirrored: bool) -> Axis {
+    /// Whether half of the samples in one direction do, where one stands for `by` of the picture: color at full size is often made smaller twice.
+    fn has_samples_to_spare(&self, by: usize) -> bool {
+        let longest = self.frame.width.max(self.frame.height);
+        longest * self.layout.subsampling(self.component) >= HALF_FROM * by * self.plan.max_side as usize
+    }
+
+    /// `by`: of the picture's samples, how many are one of the component; `block`: samples that a block is decoded to.
+    fn axis(&self, side: usize, (by, block): (usize, usize), output: usize, mirrored: bool) -> Axis {
         let out_by = self.layout.subsampling(self.component);
-        let shrink = 8 / self.side;
+        let shrink = 8 / block;
         let samples = output.div_ceil(out_by);
         let shift = if mirrored { output as f64 / out_by as f64 - samples as f64 } else { 0.0 };
         Axis {
