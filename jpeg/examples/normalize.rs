@@ -10,7 +10,9 @@ use darkroom_jpeg::{Color, Kernels, Limits, Orientation, Plan, Scratch, normaliz
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().collect();
     let number = |at: usize, default: u32| args.get(at).map_or(Ok(default), |text| text.parse());
-    let [_, input, output, ..] = &args[..] else { return Err("normalize IN OUT [MAX] [QUALITY] [ROUNDS]".into()) };
+    let [_, input, output, ..] = &args[..] else {
+        return Err("normalize IN OUT [MAX] [QUALITY] [ROUNDS]".into());
+    };
     let plan = Plan {
         max_side: number(3, 2048)?,
         quality: number(4, 82)? as u8,
@@ -18,7 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         color: env::var_os("WIDE").map(|_| Arc::new(display_p3())),
         ..Plan::default()
     };
-    let limits = Limits { max_pixels: 100_000_000, max_side: 20_000, max_scans: 64, max_work: 15_000_000_000 };
+    let limits =
+        Limits { max_pixels: 100_000_000, max_side: 20_000, max_scans: 64, max_work: 15_000_000_000 };
     let bytes = fs::read(input)?;
     let portable = env::var_os("PORTABLE").is_some();
     let mut scratch = if portable { Scratch::new(Kernels::Portable) } else { Scratch::default() };
@@ -40,7 +43,8 @@ fn cpu_ns() -> Result<u64, Box<dyn Error>> {
 }
 
 fn display_p3() -> Color {
-    let light = |value: f32| if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
+    let light =
+        |value: f32| if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
     let curve = std::array::from_fn(|value| light(value as f32 / 255.0));
     // To sRGB, both of D65: CSS Color 4.
     let matrix = [[1.224_94, -0.224_94, 0.0], [-0.042_06, 1.042_06, 0.0], [-0.019_64, -0.078_64, 1.098_28]];

@@ -51,7 +51,22 @@ impl Kernels {
         Self::Portable
     }
 
-    pub(crate) fn inverse(self, mcus: &mut [Mcu], first: usize, sampling: (usize, usize), planes: &mut [Plane]) {
+    /// For people: the instructions that are used.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2 bmi2",
+        }
+    }
+
+    pub(crate) fn inverse(
+        self,
+        mcus: &mut [Mcu],
+        first: usize,
+        sampling: (usize, usize),
+        planes: &mut [Plane],
+    ) {
         match self {
             Self::Portable => batch::portable::inverse(mcus, first, sampling, planes),
             #[cfg(target_arch = "x86_64")]
@@ -86,7 +101,12 @@ impl Kernels {
         }
     }
 
-    pub(crate) fn ac_scan(self, scan: &ac::Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<(), Error> {
+    pub(crate) fn ac_scan(
+        self,
+        scan: &ac::Scan,
+        component: &mut Component,
+        entropy: Entropy<'_, '_>,
+    ) -> Result<(), Error> {
         match self {
             Self::Portable => ac::portable(scan, component, entropy),
             #[cfg(target_arch = "x86_64")]

@@ -10,22 +10,22 @@ macro_rules! inverse_batch {
 
         let (luma, chroma) = $planes.split_at_mut(1);
         let luma = &mut luma[0];
-        let transform = |plane: &Plane, blocks: [&mut _; 2], quants: [&_; 2]| {
-            if plane.side == 8 { $rows($pair(blocks, quants)) } else { $rows($half_pair(blocks, quants)) }
+        let transform = |plane: &Plane, blocks: [&mut _; 2], steps: [&_; 2]| {
+            if plane.side == 8 { $rows($pair(blocks, steps)) } else { $rows($half_pair(blocks, steps)) }
         };
         for (column, mcu) in ($first..).zip(&mut *$mcus) {
             match $sampling {
                 (2, rows) => {
                     for row in 0..rows {
                         let [a, b] = mcu[2 * row..].first_chunk_mut().expect("four blocks of luma");
-                        let samples = transform(luma, [a, b], [&luma.quant, &luma.quant]);
+                        let samples = transform(luma, [a, b], [&luma.steps, &luma.steps]);
                         put(luma, 2 * column, row, &samples, 0);
                         put(luma, 2 * column + 1, row, &samples, 8);
                     }
                 }
                 (_, 2) => {
                     let [a, b, ..] = mcu;
-                    let samples = transform(luma, [a, b], [&luma.quant, &luma.quant]);
+                    let samples = transform(luma, [a, b], [&luma.steps, &luma.steps]);
                     put(luma, column, 0, &samples, 0);
                     put(luma, column, 1, &samples, 8);
                 }
@@ -33,7 +33,7 @@ macro_rules! inverse_batch {
             }
             if let [blue, red] = &mut *chroma {
                 let [.., a, b] = mcu;
-                let samples = transform(blue, [a, b], [&blue.quant, &red.quant]);
+                let samples = transform(blue, [a, b], [&blue.steps, &red.steps]);
                 put(blue, column, 0, &samples, 0);
                 put(red, column, 0, &samples, 8);
             }
@@ -48,7 +48,7 @@ macro_rules! inverse_batch {
                     [a, ..] => (&mut a[0], &mut unused),
                     [] => break,
                 };
-                let samples = transform(luma, [a, b], [&luma.quant, &luma.quant]);
+                let samples = transform(luma, [a, b], [&luma.steps, &luma.steps]);
                 put(luma, column, 0, &samples, 0);
                 if both {
                     put(luma, column + 1, 0, &samples, 8);

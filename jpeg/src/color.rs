@@ -55,19 +55,21 @@ impl Color {
     #[target_feature(enable = "avx2")]
     pub(crate) fn avx2(&self, planes: [(&mut [u8], usize); 3], layout: Layout) {
         use std::arch::x86_64::{
-            _mm_add_epi32, _mm_cvtsi128_si64, _mm_extract_epi32, _mm_max_epi32, _mm_min_epi32, _mm_set1_epi32,
-            _mm_setzero_si128, _mm_srai_epi32,
+            _mm_add_epi32, _mm_cvtsi128_si64, _mm_extract_epi32, _mm_max_epi32, _mm_min_epi32,
+            _mm_set1_epi32, _mm_setzero_si128, _mm_srai_epi32,
         };
 
         use safe_unaligned_simd::x86_64::_mm_loadu_si128;
 
         self.convert(planes, layout, |[r, g, b]| {
-            let sum = _mm_add_epi32(_mm_add_epi32(_mm_loadu_si128(r), _mm_loadu_si128(g)), _mm_loadu_si128(b));
+            let sum =
+                _mm_add_epi32(_mm_add_epi32(_mm_loadu_si128(r), _mm_loadu_si128(g)), _mm_loadu_si128(b));
             let light = _mm_max_epi32(_mm_srai_epi32(sum, 4), _mm_setzero_si128());
             let light = _mm_min_epi32(light, _mm_set1_epi32(LEVELS - 1));
             let (two, third) = (_mm_cvtsi128_si64(light) as u64, _mm_extract_epi32(light, 2) as usize);
             // All are levels already: the masks only spare checks.
-            [two as usize, (two >> 32) as usize, third].map(|level| self.to_srgb[level & (LEVELS as usize - 1)])
+            [two as usize, (two >> 32) as usize, third]
+                .map(|level| self.to_srgb[level & (LEVELS as usize - 1)])
         });
     }
 
@@ -130,6 +132,7 @@ impl Color {
 
     /// Red, green and blue of sRGB.
     #[inline(always)]
+    #[expect(clippy::manual_clamp, reason = "a clamp may panic, and is not made a vector")]
     fn srgb(
         &self,
         luma: &Row,
@@ -144,7 +147,11 @@ impl Color {
         }
         let ([r, g, b], [red, green, blue]) = (values, &*self.columns);
         for at in 0..LANES {
-            let [r, g, b] = pixel([&red[usize::from(r[at] as u8)], &green[usize::from(g[at] as u8)], &blue[usize::from(b[at] as u8)]]);
+            let [r, g, b] = pixel([
+                &red[usize::from(r[at] as u8)],
+                &green[usize::from(g[at] as u8)],
+                &blue[usize::from(b[at] as u8)],
+            ]);
             (srgb[0][at], srgb[1][at], srgb[2][at]) = (r, g, b);
         }
         srgb
@@ -207,7 +214,9 @@ mod tests {
     fn srgb_stays_as_it_is() {
         let curve = std::array::from_fn(light);
         let color = Color::new(&[curve; 3], &[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
-        for (y, u, v) in (0..=255).step_by(5).flat_map(|y| (98..=158).step_by(10).map(move |u| (y, u, 256 - u))) {
+        for (y, u, v) in
+            (0..=255).step_by(5).flat_map(|y| (98..=158).step_by(10).map(move |u| (y, u, 256 - u)))
+        {
             let rgb = offsets(&[u as u8], &[v as u8]).map(|[offset]| y + i32::from(offset));
             if rgb.iter().any(|value| !(0..=255).contains(value)) {
                 continue;

@@ -44,6 +44,12 @@ impl Frame {
         let luma = self.components[0];
         (self.width.div_ceil(8 * luma.horizontal), self.height.div_ceil(8 * luma.vertical))
     }
+
+    /// Blocks of a component, with those that fill its last MCUs.
+    pub fn blocks(&self, component: usize) -> u64 {
+        let ((columns, rows), own) = (self.mcus(), self.components[component]);
+        (columns * rows * own.horizontal * own.vertical) as u64
+    }
 }
 
 /// What a scan header says.
@@ -163,7 +169,8 @@ impl<'a> Reader<'a> {
         if self.frame.is_some() {
             return Err(Error::Corrupt("the order of segments"));
         }
-        let (width, height) = (usize::from(u16::from_be_bytes([w1, w0])), usize::from(u16::from_be_bytes([h1, h0])));
+        let (width, height) =
+            (usize::from(u16::from_be_bytes([w1, w0])), usize::from(u16::from_be_bytes([h1, h0])));
         if height == 0 || width == 0 {
             return Err(Error::Unsupported("a height that comes later"));
         }
@@ -259,7 +266,12 @@ impl<'a> Reader<'a> {
 }
 
 fn component(&[id, sampling, quant]: &[u8; 3]) -> Component {
-    Component { id, horizontal: usize::from(sampling >> 4), vertical: usize::from(sampling & 15), quant: quant.into() }
+    Component {
+        id,
+        horizontal: usize::from(sampling >> 4),
+        vertical: usize::from(sampling & 15),
+        quant: quant.into(),
+    }
 }
 
 /// Two bytes at `at`.

@@ -13,8 +13,8 @@ pub const WINDOW: usize = 264;
 /// Zigzag position to natural position (row × 8 + column), T.81 figure 5.
 pub const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
-    14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46,
-    53, 60, 61, 54, 47, 55, 62, 63,
+    14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
+    46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
 /// Zigzag position to where the coefficient is kept: column × 8 + row. Whatever is beyond the block goes to its last place.
@@ -78,7 +78,8 @@ impl Table {
             symbols: [0; 256],
             class,
         });
-        let symbols = table.symbols.get_mut(..definition.symbols.len()).ok_or(Error::Corrupt("a Huffman table"))?;
+        let symbols =
+            table.symbols.get_mut(..definition.symbols.len()).ok_or(Error::Corrupt("a Huffman table"))?;
         symbols.copy_from_slice(&definition.symbols);
         let (mut code, mut at) = (0_u32, 0_usize);
         for (length, &count) in (1_u32..).zip(&definition.counts) {

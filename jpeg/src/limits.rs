@@ -11,7 +11,7 @@ pub struct Limits {
     pub max_side: u32,
     /// Most scans of a progressive photo.
     pub max_scans: usize,
-    /// Most work: coefficients that all scans visit.
+    /// Most work: coefficients of the blocks that all scans visit.
     pub max_work: u64,
 }
 
@@ -20,6 +20,12 @@ impl Limits {
         let pixels = frame.width as u64 * frame.height as u64;
         if pixels > self.max_pixels || frame.width.max(frame.height) > self.max_side as usize {
             return Err(Error::Limit("the size"));
+        }
+        // The least that its scans can be; a progressive photo is looked at again before each of them.
+        if (0..frame.components.len()).map(|component| frame.blocks(component) * 64).sum::<u64>()
+            > self.max_work
+        {
+            return Err(Error::Limit("the work"));
         }
         Ok(())
     }

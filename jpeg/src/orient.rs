@@ -69,18 +69,28 @@ impl Turned {
     }
 
     /// In squares of eight while they last. The stored picture is as wide as this one is high.
-    fn take_swapped(&mut self, strip: &[u8], stride: usize, rows: usize, first: usize, orientation: Orientation) {
+    fn take_swapped(
+        &mut self,
+        strip: &[u8],
+        stride: usize,
+        rows: usize,
+        first: usize,
+        orientation: Orientation,
+    ) {
         let (squares, columns) = (rows / 8 * 8, self.height);
         for top in (0..squares).step_by(8) {
             for left in (0..columns).step_by(8) {
                 let square = transpose(std::array::from_fn(|row| {
-                    let pixels = strip[(top + row) * stride + left..].first_chunk().expect("strips are padded to eight");
+                    let pixels = strip[(top + row) * stride + left..]
+                        .first_chunk()
+                        .expect("strips are padded to eight");
                     u64::from_le_bytes(*pixels)
                 }));
                 let x = if orientation.reverses_rows() { self.width - 8 - first - top } else { first + top };
                 for (at, column) in square.into_iter().enumerate().take(columns - left) {
                     let y = self.row_of(left + at, orientation);
-                    let bytes = if orientation.reverses_rows() { column.to_be_bytes() } else { column.to_le_bytes() };
+                    let bytes =
+                        if orientation.reverses_rows() { column.to_be_bytes() } else { column.to_le_bytes() };
                     self.pixels[y * self.stride + x..][..8].copy_from_slice(&bytes);
                 }
             }
@@ -112,7 +122,9 @@ impl Turned {
 
 /// Rows of eight bytes to columns: swaps ever smaller halves.
 fn transpose(mut rows: [u64; 8]) -> [u64; 8] {
-    for (distance, mask) in [(4, 0x0000_0000_ffff_ffff), (2, 0x0000_ffff_0000_ffff), (1, 0x00ff_00ff_00ff_00ff_u64)] {
+    for (distance, mask) in
+        [(4, 0x0000_0000_ffff_ffff), (2, 0x0000_ffff_0000_ffff), (1, 0x00ff_00ff_00ff_00ff_u64)]
+    {
         for row in (0..8).filter(|row| row & distance == 0) {
             let shift = 8 * distance;
             let swapped = (rows[row] >> shift ^ rows[row + distance]) & mask;

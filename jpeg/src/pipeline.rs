@@ -3,7 +3,7 @@
 use crate::{
     Output,
     arch::Kernels,
-    dct::Block,
+    dct::{Block, Steps},
     encode::{Encoder, Layout, Strips, quant::Quant, write},
     error::Error,
     header::Frame,
@@ -49,7 +49,12 @@ impl Pipeline {
     /// # Errors
     ///
     /// [`Error::Unsupported`] when the picture becomes too small for it.
-    pub fn new(frame: &Frame, quants: &[[u16; 64]], plan: &Plan, scratch: &mut Scratch) -> Result<Self, Error> {
+    pub fn new(
+        frame: &Frame,
+        quants: &[[u16; 64]],
+        plan: &Plan,
+        scratch: &mut Scratch,
+    ) -> Result<Self, Error> {
         let size = plan.fit(frame.width, frame.height);
         let layout = match frame.components.len() {
             1 => Layout::Grey,
@@ -145,14 +150,15 @@ impl Pipeline {
     /// Hands a complete strip on.
     fn emit(&mut self) {
         let strip = self.strip;
+        // Before colors are converted: the color of the last row of an odd number is that of two rows.
+        for plane in &mut self.planes {
+            plane.repeat_last_row(plane.next - strip * plane.strip_rows);
+        }
         if let (Some(color), [luma, blue, red]) = (&self.plan.color, &mut self.planes[..]) {
             let planes = [luma, blue, red].map(|plane| (&mut plane.strip[..], plane.strip_stride));
             self.kernels.color(color, planes, self.layout);
         }
         if self.turned.is_empty() {
-            for plane in &mut self.planes {
-                plane.repeat_last_row(plane.next - strip * plane.strip_rows);
-            }
             let planes = std::array::from_fn(|at| {
                 let plane = self.planes.get(at).unwrap_or(&self.planes[0]);
                 (&plane.strip[..], plane.strip_stride)
@@ -288,13 +294,10 @@ impl Geometry<'_> {
             strip: scratch.strip(),
             // Pixels are stored 16 at once.
             strip_stride: (mcu_columns * strip_rows).next_multiple_of(16),
-            quant: [0; 64],
+            steps: Steps::new(quant)?,
         };
         plane.columns.resize(stride * strip_rows, 0);
         plane.strip.resize(plane.strip_stride * strip_rows, 0);
-        for (&step, &place) in quant.iter().zip(&crate::huffman::PLACE) {
-            plane.quant[usize::from(place)] = (step << 4) as i16;
-        }
         Ok(plane)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! `ring[tile * capacity + row % capacity]`: the rows of a tile are neighbours, and so are the blocks of an MCU.
 
-use crate::{dct::Block, resample::Resampler};
+use crate::{dct::Steps, resample::Resampler};
 
 /// Columns of a tile.
 pub const TILE: usize = 64;
@@ -41,8 +41,8 @@ pub struct Plane {
     pub strip: Vec<u8>,
     /// Pixels of a row in `strip`, a multiple of what an MCU takes.
     pub strip_stride: usize,
-    /// For each coefficient, transposed, 16 × its quantization step.
-    pub quant: Block,
+    /// How its coefficients were quantized.
+    pub steps: Steps,
 }
 
 impl Plane {

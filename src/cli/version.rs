@@ -21,6 +21,7 @@ pub fn long() -> String {
         format!("decodes:   {}", decoders.join(" ")),
         format!("encodes:   image/jpeg ({})", imaging::ENCODER),
         format!("simd:      {} ({})", or_none(&simd()), std::env::consts::ARCH),
+        format!("lane:      jpeg ({})", imaging::lane_kernels()),
         format!("pipeline:  {PIPELINE}"),
     ]
     .join("\n")

@@ -5,13 +5,10 @@
 use std::cell::RefCell;
 
 use darkroom_jobs::Encoding;
-use darkroom_jpeg::{Orientation, Output, Plan, Preview, Scratch};
+use darkroom_jpeg::{Kernels, Orientation, Output, Plan, Preview, Scratch};
 
 use super::{
-    Limits, Normalized, Preset, color, encode, fit,
-    facts::Facts,
-    header::Header,
-    raster::Raster8,
+    Limits, Normalized, Preset, color, encode, facts::Facts, fit, header::Header, raster::Raster8,
     sniff::Format,
 };
 
@@ -24,9 +21,14 @@ thread_local! {
 }
 
 /// Makes the picture if it is one of those; nothing when it has to go the general way.
-pub(super) fn normalize(original: &[u8], header: &Header, preset: &Preset, limits: &Limits) -> Option<Normalized> {
+pub(super) fn normalize(
+    original: &[u8],
+    header: &Header,
+    preset: &Preset,
+    limits: &Limits,
+) -> Option<Normalized> {
     let (width, height) = fit::fitted(header.oriented(), preset.max_side);
-    let plain = header.format == Format::Jpeg && !header.rewritten && !preset.progressive;
+    let plain = limits.jpeg_lane && header.format == Format::Jpeg && !header.rewritten && !preset.progressive;
     if !plain || width.max(height) < SHORTEST {
         return None;
     }
@@ -41,7 +43,8 @@ pub(super) fn normalize(original: &[u8], header: &Header, preset: &Preset, limit
         color: conversion.color,
         segments: encode::profile_segment(grey),
     };
-    let made = SCRATCH.with_borrow_mut(|scratch| darkroom_jpeg::normalize(original, &plan, &limits.into(), scratch));
+    let made =
+        SCRATCH.with_borrow_mut(|scratch| darkroom_jpeg::normalize(original, &plan, &limits.into(), scratch));
     let Output { jpeg, width, height, preview } = made.ok()?;
     let facts = Facts::new(header, conversion.description, &raster(preview));
     Some(Normalized {
@@ -52,6 +55,11 @@ pub(super) fn normalize(original: &[u8], header: &Header, preset: &Preset, limit
         warnings: header.warnings.clone(),
         encoding: Encoding::Lane,
     })
+}
+
+/// What the kernels of this machine are made of.
+pub(super) fn kernels() -> &'static str {
+    Kernels::detect().name()
 }
 
 impl From<&Limits> for darkroom_jpeg::Limits {

@@ -32,6 +32,11 @@ use header::Header;
 /// The library that writes JPEGs.
 pub const ENCODER: &str = encode::LIBRARY;
 
+/// The instructions that the [`lane`] uses on this machine.
+pub fn lane_kernels() -> &'static str {
+    lane::kernels()
+}
+
 /// What an original may be; checked on its header, before memory is allocated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -53,6 +58,8 @@ pub struct Limits {
     pub max_metadata_chunks: u32,
     /// Share of the rows that a truncated picture must have, 0 to 1.
     pub min_decoded_fraction: f32,
+    /// Whether JPEGs may take the [`lane`]; the general way takes all of them too.
+    pub jpeg_lane: bool,
 }
 
 impl Default for Limits {
@@ -67,6 +74,7 @@ impl Default for Limits {
             max_metadata_bytes: 16 << 20,
             max_metadata_chunks: 4_096,
             min_decoded_fraction: 0.98,
+            jpeg_lane: true,
         }
     }
 }

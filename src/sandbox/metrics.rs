@@ -1,6 +1,13 @@
 //! What the sandbox measures; who renders it is not known here.
 
-use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
+use darkroom_jobs::Encoding;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use crate::imaging::Normalized;
 
 /// What the sandbox measures. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -8,6 +15,14 @@ pub struct Metrics {
     pixels: Gauge,
     memory_used: Gauge,
     memory: Gauge,
+    made: Family<Made, Counter>,
+}
+
+/// Which way a picture of which format went.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Made {
+    format: &'static str,
+    encoding: &'static str,
 }
 
 /// A picture in work; it is counted until this is dropped.
@@ -34,6 +49,16 @@ impl Metrics {
         ] {
             registry.register(name, help, gauge.clone());
         }
+        let help = "Pictures that were made, by the media type of the original and the way that it went";
+        registry.register("darkroom_pictures", help, self.made.clone());
+    }
+
+    pub(super) fn made(&self, picture: &Normalized) {
+        let encoding = match picture.encoding {
+            Encoding::Lane => "lane",
+            Encoding::Reencoded => "reencoded",
+        };
+        self.made.get_or_create(&Made { format: picture.facts.detected_type, encoding }).inc();
     }
 
     pub(super) fn begin(&self, pixels: u64, bytes: u64) -> InWork {

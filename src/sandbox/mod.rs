@@ -165,7 +165,10 @@ impl Sandbox {
         let in_work = self.metrics.begin(needs.pixels, needs.bytes);
 
         let limits = self.limits.clone();
-        self.within_deadline((reservation, in_work), move || photo(&original, &preset, &limits)).await
+        let photo =
+            self.within_deadline((reservation, in_work), move || photo(&original, &preset, &limits)).await?;
+        self.metrics.made(&photo.normalized);
+        Ok(photo)
     }
 
     /// What the picture will need; finding the markers of 32 MiB is work for a thread, too.

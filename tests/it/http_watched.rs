@@ -63,6 +63,7 @@ async fn the_metrics_tell_what_became_of_jobs_and_where_they_are() {
             "darkroom_queue_dead_jobs{kind=\"upload\"} 1",
             "darkroom_queue_waiting_jobs{kind=\"upload\"} 0",
             "darkroom_queue_latency_seconds{kind=\"upload\"} 0.0",
+            "darkroom_pictures_total{format=\"image/jpeg\",encoding=\"reencoded\"} 1",
             "darkroom_work_pixels 0",
             "darkroom_image_memory_used_bytes 0",
             "darkroom_http_requests_total{route=\"/api/jobs/{id}\",status=\"404\"} 1",

@@ -1,15 +1,15 @@
 //! The transforms with AVX2: a block in each half of a vector.
 
 use std::arch::x86_64::{
-    __m256i, _mm256_adds_epi16, _mm256_castsi128_si256, _mm256_inserti128_si256, _mm256_max_epi16, _mm256_min_epi16,
-    _mm256_mulhrs_epi16, _mm256_mullo_epi16, _mm256_set1_epi16, _mm256_setzero_si256, _mm256_subs_epi16,
-    _mm256_unpackhi_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi16,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
+    __m256i, _mm256_adds_epi16, _mm256_castsi128_si256, _mm256_inserti128_si256, _mm256_max_epi16,
+    _mm256_min_epi16, _mm256_mulhrs_epi16, _mm256_mullo_epi16, _mm256_set1_epi16, _mm256_setzero_si256,
+    _mm256_subs_epi16, _mm256_unpackhi_epi16, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi16, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
 };
 
 use safe_unaligned_simd::x86_64::_mm_loadu_si128;
 
-use super::{Block, C1, C2, C3, C4, C5, C6, C7, CENTER, WHITE, forward, inverse, inverse_half};
+use super::{Block, C1, C2, C3, C4, C5, C6, C7, CENTER, Steps, WHITE, forward, inverse, inverse_half};
 
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -63,10 +63,10 @@ pub fn two(a: &[i16; 8], b: &[i16; 8]) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dequantize([a, b]: [&mut Block; 2], [qa, qb]: [&Block; 2]) -> [__m256i; 8] {
+fn dequantize([a, b]: [&mut Block; 2], [qa, qb]: [&Steps; 2]) -> [__m256i; 8] {
     let mut v = [_mm256_setzero_si256(); 8];
     let (rows_a, rows_b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
-    let (table_a, table_b) = (qa.as_chunks::<8>().0, qb.as_chunks::<8>().0);
+    let (table_a, table_b) = (qa.0.as_chunks::<8>().0, qb.0.as_chunks::<8>().0);
     for at in 0..8 {
         v[at] = _mm256_mullo_epi16(two(&rows_a[at], &rows_b[at]), two(&table_a[at], &table_b[at]));
     }
@@ -84,7 +84,7 @@ fn to_samples(v: __m256i) -> __m256i {
 /// As [`super::portable::inverse_pair`].
 #[inline]
 #[target_feature(enable = "avx2")]
-pub fn inverse_pair(blocks: [&mut Block; 2], tables: [&Block; 2]) -> [__m256i; 8] {
+pub fn inverse_pair(blocks: [&mut Block; 2], tables: [&Steps; 2]) -> [__m256i; 8] {
     let v = inverse!(dequantize(blocks, tables), add, sub, mul);
     let mut v = inverse!(transpose(v), add, sub, mul);
     for row in &mut v {
@@ -96,7 +96,7 @@ pub fn inverse_pair(blocks: [&mut Block; 2], tables: [&Block; 2]) -> [__m256i; 8
 /// As [`super::portable::inverse_half_pair`].
 #[inline]
 #[target_feature(enable = "avx2")]
-pub fn inverse_half_pair(blocks: [&mut Block; 2], tables: [&Block; 2]) -> [__m256i; 4] {
+pub fn inverse_half_pair(blocks: [&mut Block; 2], tables: [&Steps; 2]) -> [__m256i; 4] {
     let v = dequantize(blocks, tables);
     let zero = _mm256_setzero_si256();
     let [a, b, c, d] = inverse_half!([v[0], v[1], v[2], v[3]], add, sub, mul);

@@ -1,6 +1,6 @@
 //! The transforms with arrays: what a vector instruction does, for any processor.
 
-use super::{Block, C1, C2, C3, C4, C5, C6, C7, CENTER, WHITE, forward, inverse, inverse_half};
+use super::{Block, C1, C2, C3, C4, C5, C6, C7, CENTER, Steps, WHITE, forward, inverse, inverse_half};
 
 /// Eight samples or coefficients of each of two blocks.
 pub type Pair = [i16; 16];
@@ -22,21 +22,21 @@ fn transpose(v: [Pair; 8]) -> [Pair; 8] {
 }
 
 /// Multiplies two blocks of coefficients with their tables, empties them, and gives rows of samples: of the first block, then of the second.
-pub fn inverse_pair(blocks: [&mut Block; 2], tables: [&Block; 2]) -> [Pair; 8] {
+pub fn inverse_pair(blocks: [&mut Block; 2], tables: [&Steps; 2]) -> [Pair; 8] {
     let v = inverse!(dequantize(blocks, tables), add, sub, mul);
     inverse!(transpose(v), add, sub, mul).map(to_samples)
 }
 
 /// The same for half as many columns and rows: the first four rows, in each half of a row the first four columns.
-pub fn inverse_half_pair(blocks: [&mut Block; 2], tables: [&Block; 2]) -> [Pair; 4] {
+pub fn inverse_half_pair(blocks: [&mut Block; 2], tables: [&Steps; 2]) -> [Pair; 4] {
     let v = dequantize(blocks, tables);
     let [a, b, c, d] = inverse_half!([v[0], v[1], v[2], v[3]], add, sub, mul);
     let v = transpose([a, b, c, d, [0; 16], [0; 16], [0; 16], [0; 16]]);
     inverse_half!([v[0], v[1], v[2], v[3]], add, sub, mul).map(to_samples)
 }
 
-fn dequantize([a, b]: [&mut Block; 2], [qa, qb]: [&Block; 2]) -> [Pair; 8] {
-    let product = |block: &Block, table: &Block, at: usize| block[at].wrapping_mul(table[at]);
+fn dequantize([a, b]: [&mut Block; 2], [qa, qb]: [&Steps; 2]) -> [Pair; 8] {
+    let product = |block: &Block, steps: &Steps, at: usize| block[at].wrapping_mul(steps.0[at]);
     let v = std::array::from_fn(|row| {
         std::array::from_fn(|lane| match lane {
             0..8 => product(a, qa, row * 8 + lane),

@@ -87,7 +87,12 @@ macro_rules! encode_strip {
             Layout::Half => {
                 for left in (0..$strips.mcus).map(|mcu| 16 * mcu) {
                     for rows in [luma, &luma[8 * stride..]] {
-                        $coefficients([&rows[left..], &rows[left + 8..]], [stride; 2], luma_quant, [&mut a, &mut b]);
+                        $coefficients(
+                            [&rows[left..], &rows[left + 8..]],
+                            [stride; 2],
+                            luma_quant,
+                            [&mut a, &mut b],
+                        );
                         tokens.push(&a, 0, |block| $nonzero(block));
                         tokens.push(&b, 0, |block| $nonzero(block));
                     }
@@ -112,7 +117,12 @@ pub mod portable {
         encode_strip!(encoder, strips, layout, coefficients, nonzero_portable);
     }
 
-    fn coefficients([a, b]: [&[u8]; 2], [stride_a, stride_b]: [usize; 2], quant: &Quant, out: [&mut Block; 2]) {
+    fn coefficients(
+        [a, b]: [&[u8]; 2],
+        [stride_a, stride_b]: [usize; 2],
+        quant: &Quant,
+        out: [&mut Block; 2],
+    ) {
         let pixel = |byte: u8| (i16::from(byte) - 128) << 2;
         let rows = std::array::from_fn(|row| {
             std::array::from_fn(|lane| match lane {
@@ -141,9 +151,10 @@ pub mod avx2 {
     //! With AVX2.
 
     use std::arch::x86_64::{
-        _mm_cvtsi64_si128, _mm_unpacklo_epi64, _mm256_abs_epi16, _mm256_add_epi16, _mm256_broadcastsi128_si256,
-        _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_mulhi_epu16, _mm256_set1_epi16,
-        _mm256_setzero_si256, _mm256_sign_epi16, _mm256_slli_epi16, _mm256_sub_epi16,
+        _mm_cvtsi64_si128, _mm_unpacklo_epi64, _mm256_abs_epi16, _mm256_add_epi16,
+        _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256,
+        _mm256_mulhi_epu16, _mm256_set1_epi16, _mm256_setzero_si256, _mm256_sign_epi16, _mm256_slli_epi16,
+        _mm256_sub_epi16,
     };
 
     use safe_unaligned_simd::x86_64::{_mm_loadu_si128, _mm_storeu_si128};
@@ -159,7 +170,12 @@ pub mod avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn coefficients([a, b]: [&[u8]; 2], [stride_a, stride_b]: [usize; 2], quant: &Quant, out: [&mut Block; 2]) {
+    fn coefficients(
+        [a, b]: [&[u8]; 2],
+        [stride_a, stride_b]: [usize; 2],
+        quant: &Quant,
+        out: [&mut Block; 2],
+    ) {
         let load = |pixels: &[u8]| {
             _mm_cvtsi64_si128(i64::from_le_bytes(*pixels.first_chunk().expect("blocks of eight pixels")))
         };

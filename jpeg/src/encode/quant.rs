@@ -55,7 +55,8 @@ impl Quant {
 fn division(divisor: u32) -> (u32, u32, u32) {
     let bits = 31 - divisor.leading_zeros();
     let mut shift = 16 + bits;
-    let (mut reciprocal, rest, mut round) = ((1_u32 << shift) / divisor, (1_u32 << shift) % divisor, divisor / 2);
+    let (mut reciprocal, rest, mut round) =
+        ((1_u32 << shift) / divisor, (1_u32 << shift) % divisor, divisor / 2);
     if rest == 0 {
         reciprocal >>= 1;
         shift -= 1;

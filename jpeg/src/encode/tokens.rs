@@ -28,7 +28,15 @@ pub struct Tokens {
 impl Default for Tokens {
     fn default() -> Self {
         let (current, histogram) = (vec![0; CHUNK + MOST], Box::new([0; IDS]));
-        Self { full: Vec::new(), spare: Vec::new(), current, at: 0, histogram, predictors: [0; 3], means: Default::default() }
+        Self {
+            full: Vec::new(),
+            spare: Vec::new(),
+            current,
+            at: 0,
+            histogram,
+            predictors: [0; 3],
+            means: Default::default(),
+        }
     }
 }
 
@@ -58,7 +66,8 @@ impl Tokens {
         }
         self.means[component].push(block[0]);
         let out = self.current[self.at..].first_chunk_mut().expect("a chunk has room for one more block");
-        self.at += tokens(block, component, &mut self.predictors[component], &mut self.histogram, out, nonzero);
+        self.at +=
+            tokens(block, component, &mut self.predictors[component], &mut self.histogram, out, nonzero);
     }
 }
 
@@ -131,7 +140,8 @@ pub fn nonzero_portable(block: &Block) -> u64 {
 #[target_feature(enable = "avx2")]
 pub fn nonzero_avx2(block: &Block) -> u64 {
     use std::arch::x86_64::{
-        _mm256_cmpeq_epi16, _mm256_movemask_epi8, _mm256_packs_epi16, _mm256_permute4x64_epi64, _mm256_setzero_si256,
+        _mm256_cmpeq_epi16, _mm256_movemask_epi8, _mm256_packs_epi16, _mm256_permute4x64_epi64,
+        _mm256_setzero_si256,
     };
 
     use safe_unaligned_simd::x86_64::_mm256_loadu_si256;

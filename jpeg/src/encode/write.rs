@@ -17,9 +17,18 @@ const BATCH: usize = 8192;
 const GROUP: usize = 48;
 
 /// A whole file of `width` × `height` px. `extra` are segments to keep as they are, such as a color profile.
-pub fn file(tokens: &Tokens, quants: &[Quant; 2], layout: Layout, width: u16, height: u16, extra: &[u8]) -> Vec<u8> {
+pub fn file(
+    tokens: &Tokens,
+    quants: &[Quant; 2],
+    layout: Layout,
+    width: u16,
+    height: u16,
+    extra: &[u8],
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 << 20);
-    out.extend_from_slice(&[0xff, 0xd8, 0xff, 0xe0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0]);
+    out.extend_from_slice(&[
+        0xff, 0xd8, 0xff, 0xe0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0,
+    ]);
     out.extend_from_slice(extra);
     let tables = if layout == Layout::Grey { 1 } else { 2 };
     for (slot, quant) in (0..).zip(&quants[..tables]) {
@@ -77,14 +86,16 @@ fn scan(out: &mut Vec<u8>, tokens: &Tokens, codes: &[(u32, u32); IDS]) {
     let mut raw = vec![0; BATCH + 264];
     let mut len = 0;
     for group in tokens.chunks().flat_map(|chunk| chunk.chunks(GROUP)) {
-        let window: &mut [u8; 264] = raw[len..].first_chunk_mut().expect("a batch has room for one more group");
+        let window: &mut [u8; 264] =
+            raw[len..].first_chunk_mut().expect("a batch has room for one more group");
         let mut at = 0_usize;
         for &token in group {
             let (code, length) = codes[token as usize % IDS];
             bits = bits << (length & 63) | u64::from(code) | u64::from(token >> 10);
             count += length;
             let place = at & 255;
-            window[place..place + 8].copy_from_slice(&(bits << (64_u32.wrapping_sub(count) & 63)).to_be_bytes());
+            window[place..place + 8]
+                .copy_from_slice(&(bits << (64_u32.wrapping_sub(count) & 63)).to_be_bytes());
             at += (count >> 3) as usize;
             count &= 7;
         }

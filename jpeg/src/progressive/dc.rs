@@ -41,7 +41,8 @@ pub(super) fn read(
             for (at, &(index, ..)) in scan.components.iter().enumerate() {
                 let (component, table) = (&mut components[index], decoders.get(at).map(|table| &**table));
                 for y in 0..component.vertical {
-                    let first = (row * component.vertical + y) * component.stride + column * component.horizontal;
+                    let first =
+                        (row * component.vertical + y) * component.stride + column * component.horizontal;
                     for dc in &mut component.kept.dc[first..first + component.horizontal] {
                         reader.block(table, at, dc);
                     }

@@ -14,7 +14,7 @@ const MAX_APPROXIMATION: u32 = 13;
 pub struct Script {
     /// For each component and zigzag position, the bits that are still to come; nothing before its first scan.
     to_come: Vec<[Option<u32>; 64]>,
-    /// Coefficients of one position, of each component.
+    /// Of each component.
     blocks: Vec<u64>,
     scans: usize,
     work: u64,
@@ -23,11 +23,9 @@ pub struct Script {
 
 impl Script {
     pub fn new(frame: &Frame, limits: &Limits) -> Self {
-        let (columns, rows) = frame.mcus();
-        let blocks = |one: &crate::header::Component| (columns * rows * one.horizontal * one.vertical) as u64;
         Self {
             to_come: vec![[None; 64]; frame.components.len()],
-            blocks: frame.components.iter().map(blocks).collect(),
+            blocks: (0..frame.components.len()).map(|component| frame.blocks(component)).collect(),
             scans: 0,
             work: 0,
             limits: *limits,

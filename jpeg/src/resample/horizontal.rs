@@ -115,9 +115,10 @@ pub use vectors::avx2;
 #[cfg(target_arch = "x86_64")]
 mod vectors {
     use std::arch::x86_64::{
-        __m256i, _mm_cvtsi128_si64, _mm_packs_epi32, _mm_packus_epi16, _mm256_add_epi32, _mm256_castsi256_si128,
-        _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_madd_epi16, _mm256_packs_epi32, _mm256_permute2x128_si256,
-        _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srai_epi32,
+        __m256i, _mm_cvtsi128_si64, _mm_packs_epi32, _mm_packus_epi16, _mm256_add_epi32,
+        _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_madd_epi16,
+        _mm256_packs_epi32, _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_set1_epi32,
+        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srai_epi32,
     };
 
     use safe_unaligned_simd::x86_64::{_mm_storeu_si128, _mm256_loadu_si256, _mm256_storeu_si256};
@@ -162,10 +163,16 @@ mod vectors {
         let (pixels, rest_pixels) = out[..weights.len()].as_chunks_mut::<8>();
         for ((weights, start), pixels) in eights.iter().zip(starts).zip(pixels) {
             let two = |at: usize| {
-                _mm256_hadd_epi32(dot(row, start[at], &weights[at]), dot(row, start[at + 1], &weights[at + 1]))
+                _mm256_hadd_epi32(
+                    dot(row, start[at], &weights[at]),
+                    dot(row, start[at + 1], &weights[at + 1]),
+                )
             };
             let (a, b) = (_mm256_hadd_epi32(two(0), two(2)), _mm256_hadd_epi32(two(4), two(6)));
-            let sums = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31));
+            let sums = _mm256_add_epi32(
+                _mm256_permute2x128_si256(a, b, 0x20),
+                _mm256_permute2x128_si256(a, b, 0x31),
+            );
             let sums = _mm256_srai_epi32(_mm256_add_epi32(sums, _mm256_set1_epi32(ROUND)), SHIFT as i32);
             let packed = _mm_packs_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
             *pixels = (_mm_cvtsi128_si64(_mm_packus_epi16(packed, packed)) as u64).to_le_bytes();
@@ -183,7 +190,8 @@ mod vectors {
         let samples = row[start as usize..][..LANES * V].as_chunks::<LANES>().0;
         let mut sum = _mm256_setzero_si256();
         for at in 0..V {
-            let product = _mm256_madd_epi16(_mm256_loadu_si256(&samples[at]), _mm256_loadu_si256(&weights[at]));
+            let product =
+                _mm256_madd_epi16(_mm256_loadu_si256(&samples[at]), _mm256_loadu_si256(&weights[at]));
             sum = _mm256_add_epi32(sum, product);
         }
         sum
@@ -207,7 +215,12 @@ mod vectors {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn group<const P: usize>(start: &[u32; 2], shuffle: &[u8; 32], weights: &[[i16; 16]], row: &[i16]) -> __m256i {
+    fn group<const P: usize>(
+        start: &[u32; 2],
+        shuffle: &[u8; 32],
+        weights: &[[i16; 16]],
+        row: &[i16],
+    ) -> __m256i {
         let a = &row[start[0] as usize..][..2 * P + 6];
         let b = &row[start[1] as usize..][..2 * P + 6];
         let shuffle = _mm256_loadu_si256(shuffle);

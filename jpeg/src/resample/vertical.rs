@@ -6,7 +6,14 @@ use super::weights::Weights;
 use crate::ring::{Row, TILE};
 
 /// Makes rows of all tiles of a ring: the first into `out`, the next one `stride` further. Never clamps.
-pub fn portable(ring: &[Row], capacity: usize, weights: &Weights, rows: Range<usize>, out: &mut [i16], stride: usize) {
+pub fn portable(
+    ring: &[Row],
+    capacity: usize,
+    weights: &Weights,
+    rows: Range<usize>,
+    out: &mut [i16],
+    stride: usize,
+) {
     for (tile, ring) in ring.chunks_exact(capacity).enumerate() {
         for (at, row) in rows.clone().enumerate() {
             let (start, weights) = weights.row(row);
@@ -30,8 +37,17 @@ pub fn portable(ring: &[Row], capacity: usize, weights: &Weights, rows: Range<us
 /// As [`portable`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-pub fn avx2(ring: &[Row], capacity: usize, weights: &Weights, rows: Range<usize>, out: &mut [i16], stride: usize) {
-    use std::arch::x86_64::{_mm256_adds_epi16, _mm256_mulhrs_epi16, _mm256_set1_epi16, _mm256_setzero_si256};
+pub fn avx2(
+    ring: &[Row],
+    capacity: usize,
+    weights: &Weights,
+    rows: Range<usize>,
+    out: &mut [i16],
+    stride: usize,
+) {
+    use std::arch::x86_64::{
+        _mm256_adds_epi16, _mm256_mulhrs_epi16, _mm256_set1_epi16, _mm256_setzero_si256,
+    };
 
     use safe_unaligned_simd::x86_64::{_mm256_loadu_si256, _mm256_storeu_si256};
 

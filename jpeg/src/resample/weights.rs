@@ -102,7 +102,8 @@ impl Weights {
 /// than 1, which 16 bits cannot say: it is then all there is.
 fn push_rounded(rows: &mut Vec<i16>, values: &[f64]) {
     let factor = f64::from(ONE) / values.iter().sum::<f64>();
-    let mut rounded: Vec<i32> = values.iter().map(|value| (value * factor).round_ties_even() as i32).collect();
+    let mut rounded: Vec<i32> =
+        values.iter().map(|value| (value * factor).round_ties_even() as i32).collect();
     let rest = ONE - rounded.iter().sum::<i32>();
     if let Some(greatest) = rounded.iter_mut().max() {
         *greatest += rest;
@@ -140,10 +141,13 @@ mod tests {
 
     #[test]
     fn weights_sum_up_to_one_and_stay_within_the_source() {
-        for (source, output) in [(1, 1), (7, 7), (4032, 2048), (3024, 1536), (6, 100), (20_000, 1), (33, 32), (2, 1)] {
+        for (source, output) in
+            [(1, 1), (7, 7), (4032, 2048), (3024, 1536), (6, 100), (20_000, 1), (33, 32), (2, 1)]
+        {
             for half in [0.0, 0.5] {
                 let extents = (source as f64 - half, output as f64 - half);
-                let axis = Axis { source, output, source_extent: extents.0, output_extent: extents.1, shift: -half };
+                let axis =
+                    Axis { source, output, source_extent: extents.0, output_extent: extents.1, shift: -half };
                 let weights = Weights::new(&axis, 16);
                 for at in 0..output {
                     let (start, row) = weights.row(at);
