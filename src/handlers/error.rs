@@ -87,7 +87,7 @@ impl JobError {
             Self::Deferred { after, note, limited } => {
                 Verdict::Deferred { after: *after, note: note.clone(), limited: *limited }
             }
-            Self::Imaging(sandbox::Error::NoMemory) => {
+            Self::Imaging(sandbox::Error::NoMemory | sandbox::Error::NoDecoder) => {
                 Verdict::Deferred { after: Duration::from_secs(30), note: None, limited: true }
             }
             other => match other.retry_after() {
@@ -133,6 +133,31 @@ impl Verdict {
         match if from_url { code.tries_from_url() } else { code.tries() } {
             Some(1) => Self::Permanent,
             tries => Self::Retry { tries },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_picture_s_fault_puts_its_job_off() {
+        for error in [sandbox::Error::NoMemory, sandbox::Error::NoDecoder] {
+            let verdict = JobError::from(error).verdict(false);
+
+            assert!(matches!(verdict, Verdict::Deferred { limited: true, .. }), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_kills_decoders_is_tried_twice() {
+        for error in [
+            sandbox::Error::Crashed,
+            sandbox::Error::OutOfMemory,
+            sandbox::Error::Timeout(Duration::from_secs(20)),
+        ] {
+            assert_eq!(JobError::from(error).verdict(false), Verdict::Retry { tries: Some(2) });
         }
     }
 }

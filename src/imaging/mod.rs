@@ -5,6 +5,7 @@
 //!
 //! Most JPEGs take the [`lane`] instead: all of that in one pass, a few rows at a time.
 
+pub mod clean;
 pub mod error;
 pub mod sniff;
 
@@ -24,6 +25,7 @@ mod profile;
 mod raster;
 
 use darkroom_jobs::{Encoding, Warning, WarningCode};
+use serde::{Deserialize, Serialize};
 
 use error::Error;
 use facts::Facts;
@@ -38,7 +40,7 @@ pub fn lane_kernels() -> &'static str {
 }
 
 /// What an original may be; checked on its header, before memory is allocated.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Most pixels.
     pub max_pixels: u64,
@@ -80,7 +82,7 @@ impl Default for Limits {
 }
 
 /// What becomes of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preset {
     /// Longest side, px; a smaller picture is not enlarged.
     pub max_side: u32,

@@ -152,6 +152,7 @@ where
             return Ok(());
         }
     }
+    tools.sandbox.start_decoders();
     let slots = slots(&settings.worker);
     let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots, &queue)?;
     let consumer = Arc::new(consumer);

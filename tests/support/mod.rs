@@ -8,6 +8,7 @@ pub mod cut_wire;
 pub mod darkroom;
 pub mod faults;
 pub mod invariant;
+pub mod processes;
 pub mod scripts;
 pub mod served;
 pub mod service;

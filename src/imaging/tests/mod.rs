@@ -1,3 +1,4 @@
+mod clean;
 mod hidden;
 mod truncated;
 
