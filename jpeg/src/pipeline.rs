@@ -4,7 +4,7 @@ use crate::{
     Output,
     arch::Kernels,
     dct::{Block, Steps},
-    encode::{Encoder, Layout, Strips, quant::Quant, write},
+    encode::{Encoder, Layout, Strips, quant::Quant, tokens::IDS, write::Writer},
     error::Error,
     header::Frame,
     orient::Turned,
@@ -41,6 +41,8 @@ pub struct Pipeline {
     /// Sides of the picture before it is turned, px.
     size: (usize, usize),
     strip: usize,
+    /// Once something was written before everything was known.
+    writer: Option<Writer>,
 }
 
 impl Pipeline {
@@ -82,6 +84,7 @@ impl Pipeline {
             plan: plan.clone(),
             size,
             strip: 0,
+            writer: None,
         };
         pipeline.encoder.tokens.clear();
         if !plan.orientation.is_upright() {
@@ -165,6 +168,7 @@ impl Pipeline {
             });
             let mcus = self.size.0.div_ceil(self.layout.strip_rows(0));
             self.kernels.strip(&mut self.encoder, Strips { planes, mcus }, self.layout);
+            self.write_ahead();
             return;
         }
         for (plane, turned) in self.planes.iter().zip(&mut self.turned) {
@@ -176,13 +180,12 @@ impl Pipeline {
     /// The file, and what there is to say of it.
     pub fn finish(mut self, scratch: &mut Scratch) -> Output {
         self.encode_turned();
-        let (width, height) =
-            if self.plan.orientation.swaps() { (self.size.1, self.size.0) } else { self.size };
-        let (tokens, quants) = (&self.encoder.tokens, &self.encoder.quants);
-        let jpeg = write::file(tokens, quants, self.layout, width as u16, height as u16, &self.plan.segments);
+        let (width, height) = self.turned_size();
+        let mut writer = self.writer.take().unwrap_or_else(|| self.writer(&self.encoder.tokens.histogram));
+        self.encoder.tokens.pour(|tokens| writer.write(tokens));
         let preview = Preview::new(&self.encoder, self.layout, width, height);
         scratch.keep(self.planes, self.turned, self.encoder.tokens);
-        Output { jpeg, width, height, preview }
+        Output { jpeg: writer.finish(), width, height, preview }
     }
 
     fn encode_turned(&mut self) {
@@ -199,7 +202,28 @@ impl Pipeline {
                 (&plane.pixels[(strip * rows).min(plane.pixels.len() - rows)..][..rows], plane.stride)
             });
             self.kernels.strip(&mut self.encoder, Strips { planes, mcus }, self.layout);
+            self.write_ahead();
         }
+    }
+
+    /// Writes what waits if it is much, so that memory stays bounded: from then on codes are those for what was seen first.
+    fn write_ahead(&mut self) {
+        if self.writer.is_some() || self.encoder.tokens.are_many() {
+            let mut writer =
+                self.writer.take().unwrap_or_else(|| self.writer(&self.encoder.tokens.foresight()));
+            self.encoder.tokens.pour(|tokens| writer.write(tokens));
+            self.writer = Some(writer);
+        }
+    }
+
+    fn writer(&self, histogram: &[u32; IDS]) -> Writer {
+        let (width, height) = self.turned_size();
+        let sides = (width as u16, height as u16);
+        Writer::new(histogram, &self.encoder.quants, self.layout, sides, &self.plan.segments)
+    }
+
+    fn turned_size(&self) -> (usize, usize) {
+        if self.plan.orientation.swaps() { (self.size.1, self.size.0) } else { self.size }
     }
 }
 

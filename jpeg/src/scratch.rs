@@ -9,6 +9,9 @@ use crate::{
     ring::{Plane, Row},
 };
 
+/// Most bytes that are kept: a progressive photo of 24 MP.
+const MAX_KEPT: usize = 96 << 20;
+
 /// Buffers for one photo after the other, and the kernels that fill them.
 #[derive(Debug)]
 pub struct Scratch {
@@ -66,5 +69,19 @@ impl Scratch {
         }
         self.turned.extend(turned.into_iter().rev().map(|plane| plane.pixels));
         self.tokens = tokens;
+        if self.bytes() > MAX_KEPT {
+            *self = Self::new(self.kernels);
+        }
     }
+
+    fn bytes(&self) -> usize {
+        let buffers =
+            bytes_of(&self.turned) + bytes_of(&self.rings) + bytes_of(&self.columns) + bytes_of(&self.strips);
+        let coefficients: usize = self.coefficients.iter().map(Coefficients::bytes).sum();
+        buffers + coefficients + self.tokens.bytes() + self.source.len()
+    }
+}
+
+fn bytes_of<T>(buffers: &[Vec<T>]) -> usize {
+    buffers.iter().map(|buffer| buffer.capacity() * size_of::<T>()).sum()
 }

@@ -20,13 +20,21 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
 }
 
-/// Makes the picture if it is one of those; nothing when it has to go the general way.
+/// Makes the picture if it is one of those; nothing when it has to go the general way, which then has all the memory.
 pub(super) fn normalize(
     original: &[u8],
     header: &Header,
     preset: &Preset,
     limits: &Limits,
 ) -> Option<Normalized> {
+    let made = made(original, header, preset, limits);
+    if made.is_none() {
+        rest();
+    }
+    made
+}
+
+fn made(original: &[u8], header: &Header, preset: &Preset, limits: &Limits) -> Option<Normalized> {
     let (width, height) = fit::fitted(header.oriented(), preset.max_side);
     let plain = limits.jpeg_lane && header.format == Format::Jpeg && !header.rewritten && !preset.progressive;
     if !plain || width.max(height) < SHORTEST {
@@ -55,6 +63,11 @@ pub(super) fn normalize(
         warnings: header.warnings.clone(),
         encoding: Encoding::Lane,
     })
+}
+
+/// Gives up what photos left to the next.
+pub(super) fn rest() {
+    SCRATCH.with_borrow_mut(|scratch| *scratch = Scratch::default());
 }
 
 /// What the kernels of this machine are made of.

@@ -39,6 +39,11 @@ pub fn lane_kernels() -> &'static str {
     lane::kernels()
 }
 
+/// Gives back the memory that one picture leaves to the next, for when none follows.
+pub fn rest() {
+    lane::rest();
+}
+
 /// What an original may be; checked on its header, before memory is allocated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {

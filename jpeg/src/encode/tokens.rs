@@ -11,6 +11,9 @@ pub const MOST: usize = 128;
 /// Tokens of a chunk; the last block of one may overhang.
 const CHUNK: usize = 1 << 15;
 
+/// Chunks from which on tokens are written before all are known, 8 MB of them: more than a photo of 3 MP has.
+const MANY: usize = 64;
+
 /// The tokens of a picture: an identifier, and from bit 10 on the value's bits.
 #[derive(Debug)]
 pub struct Tokens {
@@ -50,10 +53,39 @@ impl Tokens {
         self.means.iter_mut().for_each(Vec::clear);
     }
 
-    /// All tokens, in order.
-    pub fn chunks(&self) -> impl Iterator<Item = &[u32]> {
-        let full = self.full.iter().map(|(chunk, len)| &chunk[..*len]);
-        full.chain([&self.current[..self.at]])
+    /// Whether so much waits that it had better be written, with codes that are good for what was seen so far.
+    pub fn are_many(&self) -> bool {
+        self.full.len() >= MANY
+    }
+
+    /// Hands all tokens over, in order, and forgets them; what they count stays counted.
+    pub fn pour(&mut self, mut into: impl FnMut(&[u32])) {
+        for (chunk, len) in self.full.drain(..) {
+            into(&chunk[..len]);
+            self.spare.push(chunk);
+        }
+        into(&self.current[..self.at]);
+        self.at = 0;
+    }
+
+    /// A histogram with every token that may still come.
+    pub fn foresight(&self) -> Box<[u32; IDS]> {
+        let mut histogram = self.histogram.clone();
+        for table in 0..2 {
+            // T.81 tables F.1 and F.2, and one more bit: a coefficient in the finest steps may just need it.
+            histogram[512 + 16 * table..][..=12].iter_mut().for_each(|count| *count += 1);
+            for run in 0..16 {
+                histogram[256 * table + 16 * run + 1..][..11].iter_mut().for_each(|count| *count += 1);
+            }
+            histogram[256 * table] += 1;
+            histogram[256 * table + 0xf0] += 1;
+        }
+        histogram
+    }
+
+    /// Memory that is held, bytes.
+    pub fn bytes(&self) -> usize {
+        (self.full.len() + self.spare.len() + 1) * (CHUNK + MOST) * size_of::<u32>()
     }
 
     /// Adds one block of a component.

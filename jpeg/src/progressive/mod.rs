@@ -43,6 +43,14 @@ pub struct Coefficients {
     masks: Vec<u64>,
 }
 
+impl Coefficients {
+    pub fn bytes(&self) -> usize {
+        self.dc.capacity() * size_of::<i16>()
+            + self.blocks.capacity() * size_of::<Block>()
+            + self.masks.capacity() * size_of::<u64>()
+    }
+}
+
 /// The coefficients of a photo.
 #[derive(Debug)]
 pub struct Store {

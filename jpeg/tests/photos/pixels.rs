@@ -9,7 +9,7 @@ use zune_jpeg::{
     zune_core::{colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use super::scenes::{KINDS, LIMITS, photo, plan};
+use super::scenes::{KINDS, LIMITS, noise, photo, plan};
 
 /// How much more a result may differ from the original made smaller than when another encoder stores just that.
 const SHARE: f64 = 1.03;
@@ -65,6 +65,24 @@ fn a_preview_has_the_mean_colors() {
 
 fn luma(rgb: &[u8]) -> f64 {
     0.299 * f64::from(rgb[0]) + 0.587 * f64::from(rgb[1]) + 0.114 * f64::from(rgb[2])
+}
+
+/// The codes of a result with more tokens than may wait are made before all of it was seen.
+#[test]
+fn noise_that_is_written_ahead_is_the_same_noise() {
+    let kind = KINDS[7];
+    let jpeg = noise(kind, (1200, 1000));
+    for orientation in [1, 3] {
+        let plan = Plan { quality: 100, ..plan(1200, orientation, true) };
+        let made = normalize(&jpeg, &plan, &LIMITS, &mut Scratch::default()).expect("a photo");
+        let (mut original, ..) = decoded(&jpeg, 1);
+        if orientation == 3 {
+            original.reverse();
+        }
+        let (result, ..) = decoded(&made.jpeg, 1);
+        let difference = original.iter().zip(&result).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
+        assert!(difference / result.len() as f64 <= 1.0, "{:.2}", difference / result.len() as f64);
+    }
 }
 
 #[test]

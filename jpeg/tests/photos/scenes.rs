@@ -44,6 +44,18 @@ pub fn photo(kind: Kind, (width, height): (u32, u32)) -> (Vec<u8>, Vec<u8>) {
         let rgb = rgb.map(|value| value.clamp(0.0, 255.0) as u8);
         pixels.extend_from_slice(if grey { &rgb[..1] } else { &rgb });
     }
+    (written(kind, &pixels, (width, height)), pixels)
+}
+
+/// A photo of nothing but noise, which no picture exceeds in bits.
+pub fn noise(kind: Kind, sides: (u32, u32)) -> Vec<u8> {
+    let channels = if kind.subsampling == Subsampling::Gray { 1 } else { 3 };
+    let mut random = fastrand::Rng::with_seed(7);
+    let pixels: Vec<u8> = (0..sides.0 * sides.1 * channels).map(|_| random.u8(..)).collect();
+    written(kind, &pixels, sides)
+}
+
+fn written(kind: Kind, pixels: &[u8], (width, height): (u32, u32)) -> Vec<u8> {
     let encoder = Encoder::new(Preset::BaselineFastest)
         .quality(92)
         .progressive(kind.progressive)
@@ -52,12 +64,12 @@ pub fn photo(kind: Kind, (width, height): (u32, u32)) -> (Vec<u8>, Vec<u8>) {
         .force_baseline(true)
         // With restarts its optimized tables lack codes.
         .optimize_huffman(kind.restarts == 0);
-    let jpeg = if grey {
-        encoder.encode_gray(&pixels, width, height)
+    let jpeg = if kind.subsampling == Subsampling::Gray {
+        encoder.encode_gray(pixels, width, height)
     } else {
-        encoder.encode_rgb(&pixels, width, height)
+        encoder.encode_rgb(pixels, width, height)
     };
-    (jpeg.expect("a rendered scene can be written"), pixels)
+    jpeg.expect("a rendered scene can be written")
 }
 
 /// A plan for the longest side of a result.

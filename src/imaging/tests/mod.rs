@@ -1,5 +1,6 @@
 mod clean;
 mod hidden;
+mod lane;
 mod truncated;
 
 use darkroom_jobs::{ErrorCode, WarningCode};
