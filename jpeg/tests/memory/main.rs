@@ -68,22 +68,25 @@ fn memory_stays_within_its_bounds() {
 fn any_baseline_photo_of_50_megapixels() {
     const MOST: usize = 20 << 20;
     let sides = (8160, 6128);
-    for subsampling in [Subsampling::S420, Subsampling::S440, Subsampling::S444, Subsampling::Gray] {
-        for (max_side, orientation) in [(2048, 6), (4096, 1), (300, 1)] {
-            for noisy in [false, true] {
-                let jpeg = tall(subsampling, sides, noisy);
-                let plan = plan(max_side, orientation, false);
-                // A turned result waits as pixels until its last row, which is its first.
-                let turned = if orientation > 1 { (max_side * max_side) as usize * 3 / 2 } else { 0 };
+    for (subsampling, max_side, orientation, noisy) in [
+        (Subsampling::S420, 2048, 6, true),
+        (Subsampling::S420, 4096, 1, true),
+        (Subsampling::S440, 4096, 1, false),
+        (Subsampling::S444, 2048, 1, false),
+        (Subsampling::S444, 300, 1, false),
+        (Subsampling::Gray, 2048, 1, true),
+    ] {
+        let jpeg = tall(subsampling, sides, noisy);
+        let plan = plan(max_side, orientation, false);
+        // A turned result waits as pixels until its last row, which is its first.
+        let turned = if orientation > 1 { (max_side * max_side) as usize * 3 / 2 } else { 0 };
 
-                let (made, held) = peak(&jpeg, &plan, &mut Scratch::default());
+        let (made, held) = peak(&jpeg, &plan, &mut Scratch::default());
 
-                let name = format!("{subsampling:?} to {max_side}, turned {orientation}, noise {noisy}");
-                let made = made.unwrap_or_else(|error| panic!("{name}: {error}"));
-                println!("{name}: {held} B, of them {} of the result", made.jpeg.len());
-                assert!(held <= MOST + turned + made.jpeg.len(), "{name}: {held} B");
-            }
-        }
+        let name = format!("{subsampling:?} to {max_side}, turned {orientation}, noise {noisy}");
+        let made = made.unwrap_or_else(|error| panic!("{name}: {error}"));
+        println!("{name}: {held} B, of them {} of the result", made.jpeg.len());
+        assert!(held <= MOST + turned + made.jpeg.len(), "{name}: {held} B");
     }
 }
 

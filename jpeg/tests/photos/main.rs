@@ -4,4 +4,5 @@ mod damage;
 mod libjpeg;
 mod pixels;
 mod same_bytes;
+mod structured;
 mod scenes;
