@@ -1,14 +1,15 @@
-//! Makes a smaller photo of a file, and says what it cost: `normalize IN OUT [MAX] [QUALITY] [ROUNDS] [ORIENTATION]`.
+//! Makes a smaller photo of a file, and says what it cost:
+//! `normalize IN OUT [MAX] [QUALITY] [ROUNDS] [ORIENTATION] [portable] [wide]`.
 //!
-//! Prints the least CPU time of all rounds, ms, and the bytes of the result. With `PORTABLE` set, the kernels for every processor run; with
-//! `WIDE` the colors are taken for those of Display P3.
+//! Prints the least CPU time of all rounds, ms, and the bytes of the result. `portable` takes the kernels for every processor, `wide` takes
+//! the colors for those of Display P3.
 
 use std::{env, error::Error, fs, sync::Arc};
 
 use darkroom_jpeg::{Color, Kernels, Limits, Orientation, Plan, Scratch, normalize};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = env::args().collect();
+    let (words, args): (Vec<_>, Vec<_>) = env::args().partition(|arg| arg == "portable" || arg == "wide");
     let number = |at: usize, default: u32| args.get(at).map_or(Ok(default), |text| text.parse());
     let [_, input, output, ..] = &args[..] else {
         return Err("normalize IN OUT [MAX] [QUALITY] [ROUNDS]".into());
@@ -17,13 +18,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         max_side: number(3, 2048)?,
         quality: number(4, 82)? as u8,
         orientation: Orientation::from_exif(number(6, 1)? as u8),
-        color: env::var_os("WIDE").map(|_| Arc::new(display_p3())),
+        color: words.contains(&"wide".to_owned()).then(|| Arc::new(display_p3())),
         ..Plan::default()
     };
     let limits =
         Limits { max_pixels: 100_000_000, max_side: 20_000, max_scans: 64, max_work: 15_000_000_000 };
     let bytes = fs::read(input)?;
-    let portable = env::var_os("PORTABLE").is_some();
+    let portable = words.contains(&"portable".to_owned());
     let mut scratch = if portable { Scratch::new(Kernels::Portable) } else { Scratch::default() };
     let mut least = u64::MAX;
     for _ in 0..number(5, 1)?.max(1) {

@@ -9,6 +9,7 @@ use crate::{
     color::Color,
     encode::{self, Encoder, Layout, Strips},
     error::Error,
+    huffman::Position,
     pipeline::Mcu,
     progressive::{Component, Entropy, ac},
     resample::{horizontal::Horizontal, vertical, weights::Weights},
@@ -106,7 +107,7 @@ impl Kernels {
         scan: &ac::Scan,
         component: &mut Component,
         entropy: Entropy<'_, '_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Position, Error> {
         match self {
             Self::Portable => ac::portable(scan, component, entropy),
             #[cfg(target_arch = "x86_64")]

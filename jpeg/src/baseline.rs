@@ -50,7 +50,7 @@ pub fn read(
         }
         pipeline.end_row();
     }
-    scratch.source = source.finish().1;
+    scratch.source = source.finish(entropy.position)?.1;
     Ok(())
 }
 

@@ -144,7 +144,7 @@ fn entry(class: Class, length: u32, symbol: u8) -> u16 {
         Class::Ac if (1..=10).contains(&size) => run + 1,
         _ => return 0,
     };
-    (length + size | size << 6 | step << 10) as u16
+    ((length + size) | (size << 6) | (step << 10)) as u16
 }
 
 /// Where the bits of a scan are read.

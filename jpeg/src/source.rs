@@ -28,9 +28,26 @@ impl<'a> Source<'a> {
         Self { input, at, buffer, len: 0, ended: false }
     }
 
-    /// Where the marker after the scan is looked for, and the buffer.
-    pub fn finish(self) -> (usize, Box<[u8]>) {
-        (self.at, self.buffer)
+    /// Ends the scan: where the marker after it is, and the buffer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] when more or less was read than there was: bits that were misread seldom end where the others do.
+    pub fn finish(mut self, position: Position) -> Result<(usize, Box<[u8]>), Error> {
+        self.end_of_bits(position)?;
+        Ok((self.at, self.buffer))
+    }
+
+    fn end_of_bits(&mut self, mut position: Position) -> Result<(), Error> {
+        if !self.ended {
+            position = self.top_up(position);
+        }
+        // Bits that nobody read are padding, or something is wrong.
+        let unread = (self.len * 8).checked_sub(position.used_bits());
+        if self.ended && unread.is_some_and(|bits| bits < 16) {
+            return Ok(());
+        }
+        Err(Error::Corrupt("the end of an interval"))
     }
 
     /// What positions count in.
@@ -101,14 +118,9 @@ impl<'a> Source<'a> {
     ///
     /// [`Error::Corrupt`] when another one or none follows, or more or less was read than there was before it.
     #[cold]
-    pub fn restart(&mut self, mut position: Position, number: u8) -> Result<Position, Error> {
-        if !self.ended {
-            position = self.top_up(position);
-        }
-        let marker = self.input.get(self.at..self.at + 2) == Some(&[0xff, 0xd0 | number]);
-        // Bits that nobody read are padding, or something is wrong.
-        let unread = (self.len * 8).checked_sub(position.used_bits());
-        if !(self.ended && marker && unread.is_some_and(|bits| bits < 16)) {
+    pub fn restart(&mut self, position: Position, number: u8) -> Result<Position, Error> {
+        self.end_of_bits(position)?;
+        if self.input.get(self.at..self.at + 2) != Some(&[0xff, 0xd0 | number]) {
             return Err(Error::Corrupt("a restart marker"));
         }
         (self.at, self.len, self.ended) = (self.at + 2, 0, false);

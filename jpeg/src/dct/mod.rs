@@ -49,7 +49,7 @@ const fn q15(value: f64) -> i16 {
 pub(crate) const C1: i16 = q15(0.980_785_28);
 pub(crate) const C2: i16 = q15(0.923_879_53);
 pub(crate) const C3: i16 = q15(0.831_469_61);
-pub(crate) const C4: i16 = q15(0.707_106_78);
+pub(crate) const C4: i16 = q15(std::f64::consts::FRAC_1_SQRT_2);
 pub(crate) const C5: i16 = q15(0.555_570_23);
 pub(crate) const C6: i16 = q15(0.382_683_43);
 pub(crate) const C7: i16 = q15(0.195_090_32);

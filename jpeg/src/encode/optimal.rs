@@ -39,8 +39,7 @@ fn lengths(histogram: &[u32]) -> Vec<usize> {
     let mut frequencies: Vec<u64> = histogram.iter().map(|&count| count.into()).chain([1]).collect();
     let mut lengths = vec![0; frequencies.len()];
     let mut others: Vec<Option<usize>> = vec![None; frequencies.len()];
-    loop {
-        let Some(rarest) = least(&frequencies, None) else { break };
+    while let Some(rarest) = least(&frequencies, None) {
         let Some(second) = least(&frequencies, Some(rarest)) else { break };
         frequencies[rarest] += frequencies[second];
         frequencies[second] = 0;

@@ -5,7 +5,7 @@ use crate::{
     dct::Block,
     error::Error,
     header::{self, Tables},
-    huffman::{Bits, Class, PLACE, Table, WINDOW},
+    huffman::{Bits, Class, PLACE, Position, Table, WINDOW},
 };
 
 /// Correction bits that one refill serves.
@@ -40,22 +40,22 @@ impl Scan {
     }
 }
 
-/// Reads a scan, for every processor.
-pub fn portable(scan: &Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<(), Error> {
+/// Reads a scan, for every processor; tells where it ended.
+pub fn portable(scan: &Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<Position, Error> {
     read(scan, component, entropy, nth_set)
 }
 
 /// As [`portable`], with instructions for bits.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "bmi1,bmi2,lzcnt")]
-pub fn bits(scan: &Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<(), Error> {
+pub fn bits(scan: &Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<Position, Error> {
     read(scan, component, entropy, nth_set)
 }
 
 /// As [`portable`], for processors whose PDEP is fast.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "bmi1,bmi2,lzcnt")]
-pub fn deposit(scan: &Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<(), Error> {
+pub fn deposit(scan: &Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<Position, Error> {
     read(scan, component, entropy, |set, n| std::arch::x86_64::_pdep_u64(1 << n, set))
 }
 
@@ -65,7 +65,7 @@ fn read(
     component: &mut Component,
     mut entropy: Entropy<'_, '_>,
     nth_set: impl Fn(u64, u32) -> u64,
-) -> Result<(), Error> {
+) -> Result<Position, Error> {
     let (mut end_run, mut invalid) = (0, false);
     for row in 0..component.rows {
         let places = row * component.stride..row * component.stride + component.columns;
@@ -90,7 +90,8 @@ fn read(
         }
         entropy.check(invalid)?;
     }
-    entropy.check(end_run > 0)
+    entropy.check(end_run > 0)?;
+    Ok(entropy.position)
 }
 
 impl Scan {

@@ -4,17 +4,17 @@ use super::{Component, Entropy};
 use crate::{
     error::Error,
     header::{Scan, Tables},
-    huffman::{Bits, Class, Table, WINDOW},
+    huffman::{Bits, Class, Position, Table, WINDOW},
 };
 
-/// Reads a scan; `columns` and `rows` are those of MCUs.
+/// Reads a scan and tells where it ended; `columns` and `rows` are those of MCUs.
 pub(super) fn read(
     scan: &Scan,
     components: &mut [Component],
     tables: &Tables,
     entropy: Entropy<'_, '_>,
     (columns, rows): (usize, usize),
-) -> Result<(), Error> {
+) -> Result<Position, Error> {
     let mut reader = Reader { entropy, low: scan.approximation.1, predictors: [0; 3], invalid: false };
     let mut decoders = Vec::with_capacity(3);
     if scan.approximation.0 == 0 {
@@ -33,7 +33,7 @@ pub(super) fn read(
             }
             reader.entropy.check(reader.invalid)?;
         }
-        return Ok(());
+        return Ok(reader.entropy.position);
     }
     for row in 0..rows {
         for column in 0..columns {
@@ -51,7 +51,7 @@ pub(super) fn read(
         }
         reader.entropy.check(reader.invalid)?;
     }
-    Ok(())
+    Ok(reader.entropy.position)
 }
 
 struct Reader<'s, 'a> {

@@ -94,15 +94,15 @@ pub fn read(
         }
         let mut source = Source::new(input, reader.at, std::mem::take(&mut scratch.source));
         let entropy = Entropy::new(&mut source, reader.tables.restart_interval);
-        match scan.band {
+        let position = match scan.band {
             (0, _) => dc::read(&scan, &mut components, &reader.tables, entropy, frame.mcus())?,
             _ => {
                 let ac = ac::Scan::new(&scan, &reader.tables)?;
                 let kept = &mut components[scan.components[0].0];
-                scratch.kernels.ac_scan(&ac, kept, entropy)?;
+                scratch.kernels.ac_scan(&ac, kept, entropy)?
             }
-        }
-        (reader.at, scratch.source) = source.finish();
+        };
+        (reader.at, scratch.source) = source.finish(position)?;
         next = reader.scan()?;
         if let Some(scan) = &next {
             script.check(scan)?;

@@ -82,6 +82,17 @@ fn a_restart_marker_out_of_order_is_damage() {
 }
 
 #[test]
+fn bits_that_no_block_reads_are_damage() {
+    for kind in KINDS {
+        let (jpeg, _) = photo(kind, (200, 150));
+        let (bits, end) = jpeg.split_at(jpeg.len() - 2);
+        let longer = [bits, &[0x55; 3], end].concat();
+        let result = normalize(&longer, &plan(100, 1, false), &LIMITS, &mut Scratch::default());
+        assert!(matches!(result, Err(Error::Corrupt(_))), "{kind:?}");
+    }
+}
+
+#[test]
 fn limits_are_kept() {
     let (baseline, _) = photo(KINDS[0], (200, 150));
     let (progressive, _) = photo(KINDS[1], (200, 150));
@@ -92,5 +103,7 @@ fn limits_are_kept() {
     assert!(too_much(Limits { max_side: 199, ..LIMITS }));
     assert!(made(&baseline, Limits { max_pixels: 200 * 150, max_side: 200, ..LIMITS }).is_ok());
     assert!(matches!(made(&progressive, Limits { max_scans: 3, ..LIMITS }), Err(Error::Limit(_))));
+    assert!(too_much(Limits { max_work: 208 * 160 * 3 / 2 - 1, ..LIMITS }));
+    assert!(made(&baseline, Limits { max_work: 208 * 160 * 3 / 2, ..LIMITS }).is_ok());
     assert!(matches!(made(&progressive, Limits { max_work: 10_000, ..LIMITS }), Err(Error::Limit(_))));
 }

@@ -4,5 +4,5 @@ mod damage;
 mod libjpeg;
 mod pixels;
 mod same_bytes;
-mod structured;
 mod scenes;
+mod structured;
