@@ -44,6 +44,10 @@ fn of_profile(icc: &[u8], grey: bool) -> Option<Conversion> {
     if read.color_space != wanted {
         return None;
     }
+    if read.cicp.is_some() {
+        // Code points may say more than curves and a matrix do.
+        return None;
+    }
     let description = read.description.as_ref().and_then(description);
     if profile::changes_nothing(&read)? {
         return Some(Conversion { color: None, description });
