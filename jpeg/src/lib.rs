@@ -49,6 +49,12 @@ pub struct Output {
     pub width: usize,
     /// Of the result, turned, px.
     pub height: usize,
+    /// Of the original as stored, px.
+    pub source_width: usize,
+    /// Of the original as stored, px.
+    pub source_height: usize,
+    /// Whether there is luma alone.
+    pub grey: bool,
     /// The mean colors of the result's 8 × 8 pixels.
     pub preview: Preview,
 }

@@ -38,6 +38,8 @@ pub struct Pipeline {
     encoder: Encoder,
     turned: Vec<Turned>,
     plan: Plan,
+    /// Sides of the original, px.
+    source: (usize, usize),
     /// Sides of the picture before it is turned, px.
     size: (usize, usize),
     strip: usize,
@@ -82,6 +84,7 @@ impl Pipeline {
             encoder,
             turned: Vec::new(),
             plan: plan.clone(),
+            source: (frame.width, frame.height),
             size,
             strip: 0,
             writer: None,
@@ -185,7 +188,9 @@ impl Pipeline {
         self.encoder.tokens.pour(|tokens| writer.write(tokens));
         let preview = Preview::new(&self.encoder, self.layout, width, height);
         scratch.keep(self.planes, self.turned, self.encoder.tokens);
-        Output { jpeg: writer.finish(), width, height, preview }
+        let (source_width, source_height) = self.source;
+        let grey = self.layout == Layout::Grey;
+        Output { jpeg: writer.finish(), width, height, source_width, source_height, grey, preview }
     }
 
     fn encode_turned(&mut self) {

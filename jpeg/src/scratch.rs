@@ -9,8 +9,8 @@ use crate::{
     ring::{Plane, Row},
 };
 
-/// Most bytes that are kept: a progressive photo of 24 MP.
-const MAX_KEPT: usize = 96 << 20;
+/// Most bytes that are kept: those of a progressive photo of 18 MP.
+const MAX_KEPT: usize = 64 << 20;
 
 /// Buffers for one photo after the other, and the kernels that fill them.
 #[derive(Debug)]

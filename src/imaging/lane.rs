@@ -51,9 +51,17 @@ fn made(original: &[u8], header: &Header, preset: &Preset, limits: &Limits) -> O
         color: conversion.color,
         segments: encode::profile_segment(grey),
     };
-    let made =
-        SCRATCH.with_borrow_mut(|scratch| darkroom_jpeg::normalize(original, &plan, &limits.into(), scratch));
-    let Output { jpeg, width, height, preview } = made.ok()?;
+    // A file may show another frame to another reader: memory was set aside for the header's.
+    let limits = darkroom_jpeg::Limits {
+        max_pixels: u64::from(header.width) * u64::from(header.height),
+        max_side: header.width.max(header.height),
+        max_scans: limits.max_jpeg_scans as usize,
+        max_work: limits.max_decode_work,
+    };
+    let made = SCRATCH.with_borrow_mut(|scratch| darkroom_jpeg::normalize(original, &plan, &limits, scratch));
+    let announced = (header.width as usize, header.height as usize, grey);
+    let made = made.ok().filter(|made| (made.source_width, made.source_height, made.grey) == announced)?;
+    let Output { jpeg, width, height, preview, .. } = made;
     let facts = Facts::new(header, conversion.description, &raster(preview));
     Some(Normalized {
         jpeg,
@@ -73,17 +81,6 @@ pub(super) fn rest() {
 /// What the kernels of this machine are made of.
 pub(super) fn kernels() -> &'static str {
     Kernels::detect().name()
-}
-
-impl From<&Limits> for darkroom_jpeg::Limits {
-    fn from(limits: &Limits) -> Self {
-        Self {
-            max_pixels: limits.max_pixels,
-            max_side: limits.max_side,
-            max_scans: limits.max_jpeg_scans as usize,
-            max_work: limits.max_decode_work,
-        }
-    }
 }
 
 fn raster(preview: Preview) -> Raster8 {

@@ -135,7 +135,7 @@ fn what_is_kept_for_the_next() {
         drop(made.expect("a photo"));
         let kept = HELD.load(Relaxed) - before;
         println!("kept after {width} x {height}: {kept} B");
-        assert!(kept <= 96 << 20, "{kept} B");
+        assert!(kept <= 64 << 20, "{kept} B");
     }
     let (again, held) = peak(&flat(2000, 1500), &plan(2048, 1, false), &mut scratch);
     again.expect("a photo");

@@ -61,5 +61,7 @@ fn of_profile(icc: &[u8], grey: bool) -> Option<Conversion> {
     ];
     let matrix = read.transform_matrix(&ColorProfile::new_srgb()).v.map(|row| row.map(|value| value as f32));
     let color = Color::new(&curves.map(|curve| *curve), &matrix);
-    Some(Conversion { color: Some(Arc::new(color)), description })
+    // Whatever else a profile says, the pixels are to be those of the general way.
+    profile::agrees(&read, |rgb| color.srgb(rgb))?
+        .then(|| Conversion { color: Some(Arc::new(color)), description })
 }
