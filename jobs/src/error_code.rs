@@ -98,11 +98,11 @@ error_codes! {
     UrlTooLong "url_too_long" Request P
         "The URL is longer than 2,048 bytes. Ask for a shorter link to the file."
     UrlScheme "url_scheme" Request P
-        "Only http and https URLs are fetched."
+        "Only http and https URLs are fetched. Give a web address, or upload the file."
     UrlUserinfo "url_userinfo" Request P
-        "The URL contains a user name or password. Give a link that works without them."
+        "The URL contains a user name or password. Give a link that works without them, for example a signed one."
     UrlPort "url_port" Request P
-        "Only the ports 80 and 443 are fetched from."
+        "Only the ports 80 and 443 are fetched from. Ask for a link without a port, or upload the file."
     HostBlocked "host_blocked" Request P
         "This host is not fetched from. Give a public web address, or upload the file."
     AddressBlocked "address_blocked" Request P
@@ -118,43 +118,43 @@ error_codes! {
     RedirectBlocked "redirect_blocked" Source P
         "The link redirects to a place that is not fetched from. Ask for a direct link to the file."
     Http410 "http_410" Source P
-        "The server says that the file is gone for good."
+        "The server says that the file is gone for good. Ask the merchant for a new link."
     Http4xx "http_4xx" Source P
-        "The server refused the request. Ask for a direct link to the file."
+        "The server refused the request. Ask the merchant for a direct link to the file."
     ContentEncodingUnsupported "content_encoding_unsupported" Source P
         "The server sends the file in an encoding that is not supported. Ask for an uncompressed file."
     DnsNxdomain "dns_nxdomain" Source 2
         "The host's name does not exist. Check the URL's spelling."
     Http401 "http_401" Source 2
-        "The server asks for a login. Ask for a link that works without one."
+        "The server asks for a login. Ask the merchant for a link to the file that works without one."
     Http404 "http_404" Source 2
-        "The server has no such file. Check that the link still works in a private browser window."
+        "The server has no such file. Check that the link opens the picture in a private browser window."
     HttpStatus "http_status" Source 2
-        "The server answered with something other than the file. Ask for a direct link to it."
+        "The server answered with something other than the file. Ask the merchant for a direct link to it."
     HttpInvalidResponse "http_invalid_response" Source 2
         "The server's answer is not valid HTTP. Ask whoever runs it, or upload the file."
     Http403 "http_403" Source 3
-        "The server refused our request. Ask for a direct link to the file."
+        "The server refused our request. Ask the merchant for a direct link to the file, or to let our requests through."
     TlsFailed "tls_failed" Source 3
-        "No secure connection could be made: the server's certificate is wrong or expired. Tell whoever runs it."
+        "No secure connection could be made: the server's certificate is wrong or expired. Tell whoever runs it, or upload the file."
     DnsFailed "dns_failed" Source T
-        "The host's name could not be looked up. It is tried again by itself."
+        "The host's name could not be looked up. Check the URL's spelling. Unless the job is final, it is tried again by itself."
     ConnectFailed "connect_failed" Source T
-        "The server could not be reached. It is tried again by itself."
+        "The server could not be reached. Check that the link opens in a browser. Unless the job is final, it is tried again by itself."
     ConnectTimeout "connect_timeout" Source T
-        "The server did not accept a connection in time. It is tried again by itself."
+        "The server did not accept a connection in time. Check that the link opens in a browser. Unless the job is final, it is tried again by itself."
     Http429 "http_429" Source T
-        "The server asks us to slow down. It is tried again by itself."
+        "The server asks us to slow down, and we do. Ask the merchant to let our requests through. Unless the job is final, it is tried again by itself."
     Http5xx "http_5xx" Source T
-        "The server had an error of its own. It is tried again by itself."
+        "The server had an error of its own. Tell whoever runs it if it lasts. Unless the job is final, it is tried again by itself."
     DownloadTimeout "download_timeout" Source T
-        "The server took too long. It is tried again by itself."
+        "The server took too long. Ask for a faster link, or upload the file. Unless the job is final, it is tried again by itself."
     DownloadTooSlow "download_too_slow" Source T
-        "The server sent the file too slowly. It is tried again by itself."
+        "The server sent the file too slowly. Ask for a faster link, or upload the file. Unless the job is final, it is tried again by itself."
     DownloadIncomplete "download_incomplete" Source T
-        "The connection ended before the whole file had come. It is tried again by itself."
+        "The connection ended before the whole file had come. Check that the link opens in a browser. Unless the job is final, it is tried again by itself."
     NotAnImage "not_an_image" Image P
-        "The file is not a picture. Choose a JPEG, PNG, WebP, GIF, BMP or TIFF file."
+        "The file is not a picture. Choose a JPEG, PNG, WebP, GIF, BMP or TIFF file; a link must lead to the picture itself and not to a page."
     SourceEmpty "source_empty" Image P
         "The file is empty. Upload it again."
     SourceTooLarge "source_too_large" Image P

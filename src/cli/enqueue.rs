@@ -15,8 +15,10 @@ use super::{WrongCall, connect, jobs};
 use crate::config;
 use taken::{Place, Taken};
 
+mod check;
 mod files;
 mod lines;
+mod list;
 mod push;
 mod taken;
 
@@ -28,6 +30,8 @@ const EXAMPLES: &str = "Examples:
   darkroom enqueue upload --user-id 42 --file photo.jpg --wait
   darkroom enqueue ingest --product-id p1 --file 'photos/*.jpg' --json
   darkroom enqueue delete --user-id 42 --image-id 3e1f0c9a-58d4-4b7a-9f62-c0a7b1d2e3f4
+  darkroom enqueue ingest --check https://shop.example/front.jpg
+  darkroom enqueue ingest --csv merchant.csv --wait
   producer | darkroom enqueue upload --from-jsonl -";
 
 /// Enqueues jobs, from files too, and prints their ids.
@@ -48,6 +52,15 @@ pub struct Enqueue {
     /// Address of the original.
     #[arg(long, conflicts_with = "file")]
     url: Option<String>,
+    /// Shows what an address would give, without a queue and without keeping anything; settings of URLs and pictures are those of the environment.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["url", "file", "from_jsonl", "csv", "wait", "image_id", "idempotency_key"])]
+    check: Option<String>,
+    /// Reads a merchant's list of product images: a table with the columns `product_id` and `url`, and `image_id` if you choose it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["user_id", "product_id", "image_id", "url", "file", "from_jsonl", "idempotency_key"])]
+    csv: Option<PathBuf>,
+    /// Where the outcome of each row of --csv is written, a new file; left out, FILE.result.csv.
+    #[arg(long, value_name = "FILE", requires = "csv")]
+    result: Option<PathBuf>,
     /// Photos, folders of photos (without the folders in them) or patterns; each is staged in the bucket that the S3 settings of the environment name (`darkroom storage ls --help`), and enqueued.
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["idempotency_key", "from_jsonl"])]
     file: Vec<PathBuf>,
@@ -87,6 +100,17 @@ enum Owner {
 ///
 /// When the call is wrong, a file cannot be read, or Redis or the bucket cannot be reached.
 pub async fn run(args: Enqueue) -> anyhow::Result<ExitCode> {
+    if let Some(url) = &args.check {
+        let kind = args.kind.ok_or_else(|| wrong("give upload or ingest"))?;
+        return check::run(kind, url, args.json).await;
+    }
+    if let Some(path) = &args.csv {
+        if args.kind != Some(Kind::Ingest) {
+            return Err(wrong("--csv is for ingest"));
+        }
+        let list = list::List { path, result: args.result.as_deref(), wait: args.wait, json: args.json };
+        return list.enqueue(&connect::producer(&args.redis).await?).await;
+    }
     let order = order(&args)?;
     let producer = connect::producer_let_in(&args.redis).await?;
     let mut taken = Taken::new(args.json);

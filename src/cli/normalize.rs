@@ -55,10 +55,10 @@ pub enum PresetArg {
 }
 
 /// Why one input gave no output.
-struct Refusal {
-    code: ErrorCode,
-    message: String,
-    detail: Option<Value>,
+pub(super) struct Refusal {
+    pub code: ErrorCode,
+    pub message: String,
+    pub detail: Option<Value>,
 }
 
 /// Runs the command. Exit 1 when a file was refused, 2 when the call is wrong.
@@ -158,7 +158,7 @@ async fn normalize(
     }
     let made = sandbox.normalize(original.clone(), preset, Priority::Upload, |_| {}).await;
     Ok(made.map_err(Refusal::from).map(|photo| {
-        let line = line(&photo, &original);
+        let line = line(&photo, "file", None, &original);
         (photo, line)
     }))
 }
@@ -176,13 +176,18 @@ async fn read(input: &Path) -> std::io::Result<Bytes> {
 }
 
 /// What a receipt would say.
-fn line(photo: &Photo, original: &[u8]) -> Value {
+pub(super) fn line(
+    photo: &Photo,
+    source_type: &str,
+    declared_type: Option<String>,
+    original: &[u8],
+) -> Value {
     let normalized = &photo.normalized;
     let facts = &normalized.facts;
     let source = SourceFacts {
-        source_type: "file".into(),
+        source_type: source_type.into(),
         detected_type: Some(facts.detected_type.into()),
-        declared_type: None,
+        declared_type,
         size: Some(original.len() as u64),
         sha256: Some(digest::sha256(original)),
         width: Some(facts.width),
@@ -218,7 +223,7 @@ impl From<sandbox::Error> for Refusal {
 }
 
 impl Refusal {
-    fn line(&self, input: Option<&PathBuf>) -> Value {
+    pub fn line(&self, input: Option<&PathBuf>) -> Value {
         let mut line = json!({
             "code": self.code,
             "message": self.message,

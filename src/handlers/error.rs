@@ -87,6 +87,9 @@ impl JobError {
             Self::Deferred { after, note, limited } => {
                 Verdict::Deferred { after: *after, note: note.clone(), limited: *limited }
             }
+            Self::Source(sources::error::Error::Deferred { after, note }) => {
+                Verdict::Deferred { after: *after, note: note.clone(), limited: true }
+            }
             Self::Imaging(sandbox::Error::NoMemory) => {
                 Verdict::Deferred { after: Duration::from_secs(30), note: None, limited: true }
             }
@@ -122,6 +125,7 @@ impl JobError {
     pub fn detail(&self) -> Option<Value> {
         match self {
             Self::Imaging(error) => error.detail(),
+            Self::Source(error) => error.detail(),
             _ => None,
         }
     }

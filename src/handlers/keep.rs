@@ -69,7 +69,7 @@ pub async fn keep(
 
 async fn fetch(ctx: &Context, source: &Source) -> Result<Original, JobError> {
     let started = Instant::now();
-    let original = ctx.sources.fetch(source).await?;
+    let original = ctx.sources.fetch(source, ctx.note.as_deref()).await?;
     ctx.learn(|learnt| {
         learnt.timings.fetch = Some(elapsed_ms(started));
         learnt.source = Some(SourceFacts {
@@ -144,8 +144,8 @@ fn learn(ctx: &Context, photo: &Photo) {
     });
 }
 
-/// A claim that says nothing about pictures is none.
-fn type_mismatch(declared: Option<&str>, detected: &str) -> Option<Warning> {
+/// The warning that a file is not what its server or producer claims; a claim that says nothing about pictures is none.
+pub fn type_mismatch(declared: Option<&str>, detected: &str) -> Option<Warning> {
     let declared = declared?.split(';').next()?.trim().to_ascii_lowercase();
     let claims = declared.starts_with("image/") || declared.starts_with("text/");
     let same = declared == detected || (declared == "image/jpg" && detected == JPEG);

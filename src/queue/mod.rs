@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod lease;
 pub mod metrics;
 pub mod operate;
+pub mod pace;
 pub mod periodic;
 pub mod scripts;
 pub mod settle;

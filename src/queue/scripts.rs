@@ -28,6 +28,8 @@ scripts! {
     LEASE_RETURN = "lease_return.lua";
     /// Renews the leases of a process.
     LEASES_EXTEND = "leases_extend.lua";
+    /// Gives out the next turn at a host.
+    PACE_TAKE = "pace_take.lua";
     /// Lets nobody claim from a queue.
     QUEUE_PAUSE = "queue_pause.lua";
     /// Lets workers claim from a queue again.

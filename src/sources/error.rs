@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use darkroom_jobs::ErrorCode;
+use serde_json::Value;
 
+use super::url::{self, error::Failure};
 use crate::storage::error::Error as StorageError;
 
 /// Why an original could not be had.
@@ -35,9 +37,20 @@ pub enum Error {
     /// Not the standard alphabet.
     #[error("the inline original is not base64")]
     Base64Invalid(#[source] base64::DecodeError),
-    /// URLs are not fetched from yet.
-    #[error("originals are not fetched from URLs by this release: stage the file, or send it inline")]
-    HostBlocked,
+    /// The URL, or the server that it leads to.
+    #[error(transparent)]
+    Url(#[from] url::error::Error),
+    /// The turn of the URL's host comes later.
+    #[error("put off until the host's turn")]
+    Deferred {
+        /// From now.
+        after: Duration,
+        /// For the next delivery.
+        note: Option<String>,
+    },
+    /// Redis did not say whose turn it is at the URL's host.
+    #[error("could not ask redis for the host's turn")]
+    Queue(#[source] redis::RedisError),
     /// The bucket did not do what we asked.
     #[error("could not read the staged original")]
     Storage(#[source] StorageError),
@@ -54,7 +67,10 @@ impl Error {
             Self::TooLarge => ErrorCode::SourceTooLarge,
             Self::InlineTooLarge => ErrorCode::SourceInlineTooLarge,
             Self::Base64Invalid(_) => ErrorCode::SourceBase64Invalid,
-            Self::HostBlocked => ErrorCode::HostBlocked,
+            Self::Url(error) => error.code(),
+            Self::Queue(_) => ErrorCode::QueueUnavailable,
+            // Never told: a job that is put off has no error.
+            Self::Deferred { .. } => ErrorCode::Internal,
             Self::Storage(error) => error.code(),
         }
     }
@@ -63,7 +79,26 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Storage(error) => error.retry_after(),
+            Self::Url(error) => error.retry_after(),
             _ => None,
+        }
+    }
+
+    /// Facts for the receipt, depending on the code.
+    pub fn detail(&self) -> Option<Value> {
+        match self {
+            Self::Url(error) => error.detail(),
+            _ => None,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Error(error) => Self::Url(error),
+            Failure::Deferred { after, note } => Self::Deferred { after, note },
+            Failure::Queue(error) => Self::Queue(error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where an original comes from: a staged object, or the job itself.
+//! Where an original comes from: a staged object, the job itself, or a stranger's server.
 //!
 //! Never decodes, and never reads more than the limit.
 
@@ -6,17 +6,20 @@ pub mod error;
 
 mod inline;
 mod staged;
+pub mod url;
 
 use bytes::Bytes;
 use darkroom_jobs::Source;
 
 use crate::storage::{Storage, error::Error as StorageError};
 use error::Error;
+use url::Fetcher;
 
 /// Gets originals.
 #[derive(Clone, Debug)]
 pub struct Sources {
     storage: Storage,
+    fetcher: Fetcher,
 }
 
 /// A whole original, as it came.
@@ -31,17 +34,23 @@ pub struct Original {
 }
 
 impl Sources {
-    /// Staged originals are read from this storage.
-    pub fn new(storage: Storage) -> Self {
-        Self { storage }
+    /// Staged originals are read from this storage, and URLs by this fetcher.
+    pub fn new(storage: Storage, fetcher: Fetcher) -> Self {
+        Self { storage, fetcher }
     }
 
-    /// Gets an original, whole, within the limit of its source.
+    /// What fetching from URLs measures.
+    pub fn metrics(&self) -> &url::metrics::Metrics {
+        self.fetcher.metrics()
+    }
+
+    /// Gets an original, whole, within the limit of its source. `note`: what [`Error::Deferred`] told the last delivery
+    /// of the job to remember.
     ///
     /// # Errors
     ///
-    /// Each variant of [`Error`]; URLs are [`Error::HostBlocked`], whatever they are.
-    pub async fn fetch(&self, source: &Source) -> Result<Original, Error> {
+    /// Each variant of [`Error`].
+    pub async fn fetch(&self, source: &Source, note: Option<&str>) -> Result<Original, Error> {
         let original = match source {
             Source::Staged { key, bytes, etag, sha256 } => {
                 let expected =
@@ -49,7 +58,7 @@ impl Sources {
                 staged::fetch(&self.storage, key, &expected).await?
             }
             Source::Inline { base64 } => inline::decode(base64)?,
-            Source::Url { .. } => return Err(Error::HostBlocked),
+            Source::Url { url } => self.fetcher.fetch(url, note).await?,
         };
         if original.bytes.is_empty() {
             return Err(Error::Empty);

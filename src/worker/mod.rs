@@ -18,12 +18,16 @@ use crate::{
         connection,
         consumer::{Consumer, Deliveries, StartError},
         health::HealthBoard,
+        pace::Pace,
         periodic::Periodic,
         tombstone::Tombstones,
         vitals::Vitals,
     },
     sandbox::Sandbox,
-    sources::Sources,
+    sources::{
+        Sources,
+        url::{Fetcher, SetupError},
+    },
     storage::{Storage, probe::finding::Finding},
 };
 
@@ -71,6 +75,9 @@ pub enum Fatal {
     /// A connection could not be set up.
     #[error("DARKROOM_REDIS_URL cannot be used")]
     Redis(#[from] redis::RedisError),
+    /// A setting of URLs.
+    #[error("the settings of URLs cannot be used")]
+    Fetch(#[from] SetupError),
     /// The runtime ended by itself: nobody works any more.
     #[error("the worker died: {0}")]
     Died(String),
@@ -83,7 +90,7 @@ impl Fatal {
     /// The process' exit code: 70 died inside, 75 restart me, 78 configuration.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(_) | Self::Storage(_) | Self::Redis(_) | Self::Queue(_) => 78,
+            Self::Refused(_) | Self::Storage(_) | Self::Redis(_) | Self::Queue(_) | Self::Fetch(_) => 78,
             Self::Died(_) => 70,
             Self::Stuck => 75,
         }
@@ -125,6 +132,7 @@ impl Parts {
         self.queue.register(registry);
         self.tools.sandbox.metrics().register(registry);
         self.tools.storage.metrics().register(registry);
+        self.tools.sources.metrics().register(registry);
     }
 }
 
@@ -262,9 +270,11 @@ async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
     let storage = Storage::new(&settings.s3).await?.reporting(opened);
     let redis = connection::managed(&connection::client(&settings.redis)?)?;
     let namespace = settings.redis.namespace.clone();
+    let pace = Pace::new(redis.clone(), namespace.clone(), settings.fetch.fetch_starts_per_second);
+    let fetcher = Fetcher::new(&settings.fetch, Some(pace))?;
     let tombstones = Tombstones::new(redis.clone(), namespace.clone(), settings.worker.tombstone);
     Ok(Tools {
-        sources: Sources::new(storage.clone()),
+        sources: Sources::new(storage.clone(), fetcher),
         sandbox: Sandbox::new(&settings.imaging),
         storage,
         tombstones,

@@ -49,7 +49,9 @@ fn every_alert_has_its_chapter_in_the_handbook_and_no_chapter_is_of_an_alert_tha
 #[test]
 fn every_variable_that_is_set_or_explained_is_a_setting() {
     let known = check::variables();
-    let documents = ["docker-compose.yml", "README.md", "docs/operations.md", "docs/hetzner.md"].map(text);
+    let documents =
+        ["docker-compose.yml", "README.md", "docs/operations.md", "docs/hetzner.md", "docs/fetch.md"]
+            .map(text);
 
     let named = words(&(all_text("deploy") + &documents.concat()));
 
@@ -63,7 +65,9 @@ fn every_variable_that_is_set_or_explained_is_a_setting() {
 fn the_defaults_that_documents_tell_are_those_of_the_code() {
     let defaults = defaults();
 
-    for (name, told) in table_of_the_readme().into_iter().chain(values_of_the_example()) {
+    let told = [table_of("README.md", 10), table_of("docs/fetch.md", 5), values_of_the_example()];
+
+    for (name, told) in told.concat() {
         let default = defaults.get(&name).unwrap_or_else(|| panic!("{name} is no setting"));
         assert_eq!(&told, default, "the default of {name}");
     }
@@ -233,9 +237,9 @@ fn defaults() -> BTreeMap<String, String> {
 }
 
 /// Rows like "| `NAME`, `OTHER` | `default` | … |".
-fn table_of_the_readme() -> Vec<(String, String)> {
-    let readme = text("README.md");
-    let rows = readme.lines().filter(|line| {
+fn table_of(document: &str, least: usize) -> Vec<(String, String)> {
+    let content = text(document);
+    let rows = content.lines().filter(|line| {
         line.strip_prefix("| `").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
     });
     let rows: Vec<_> = rows
@@ -246,7 +250,7 @@ fn table_of_the_readme() -> Vec<(String, String)> {
             names.map(|name| (name, default.clone())).collect::<Vec<_>>()
         })
         .collect();
-    assert!(rows.len() > 10, "the README has no table of settings");
+    assert!(rows.len() > least, "{document} has no table of settings");
     rows
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{
     bucket::TestBucket,
     darkroom::{TestDarkroom, picture},
+    fetching::Fetching,
     service::{Service, answer, problem},
 };
 
@@ -68,13 +69,13 @@ async fn an_array_of_which_nothing_is_taken_is_answered_202_with_a_problem_for_e
 #[tokio::test]
 async fn what_a_producer_refuses_of_inline_originals_is_what_a_worker_cannot_decode() {
     let bucket = TestBucket::start().await;
-    let sources = Sources::new(bucket.storage.clone());
+    let sources = Sources::new(bucket.storage.clone(), Fetching::fetcher_of_defaults());
     let long = "A".repeat((256 << 10) / 3 * 4 + 2);
 
     for base64 in ["aGk=", "aGk", "aGk==", "a", "aGl=", "a-_b", "aGk\n", "=", "", "AA", "====", long.as_str()]
     {
         let source = Source::Inline { base64: base64.into() };
-        let worker = sources.fetch(&source).await.err().map(|error| error.code());
+        let worker = sources.fetch(&source, None).await.err().map(|error| error.code());
         let producer = source.check().err().map(|error| error.code);
         assert_eq!(producer, worker, "{:?}", &base64[..base64.len().min(10)]);
     }

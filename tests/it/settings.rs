@@ -177,6 +177,31 @@ fn a_worker_with_a_wrong_setting_names_it_and_ends_with_78() {
 }
 
 #[test]
+fn a_file_of_authorities_that_has_none_is_told_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("ca.pem");
+    fs::write(&bundle, "no certificate").unwrap();
+    let settings = [
+        ("S3_BUCKET", "media"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("DARKROOM_FETCH_CA_BUNDLE", bundle.to_str().unwrap()),
+    ];
+
+    let worker = darkroom().arg("worker").envs(settings).output().unwrap();
+    let look = darkroom()
+        .args(["enqueue", "ingest", "--check", "http://localhost/"])
+        .envs(settings)
+        .output()
+        .unwrap();
+
+    for output in [worker, look] {
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("DARKROOM_FETCH_CA_BUNDLE: there is no certificate in it"), "{told}");
+        assert_eq!(output.status.code(), Some(78), "{told}");
+    }
+}
+
+#[test]
 fn a_wrong_call_ends_with_2() {
     let output = darkroom().arg("develop-film").output().unwrap();
 

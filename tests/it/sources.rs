@@ -4,7 +4,7 @@ use bytes::Bytes;
 use darkroom::{sources::Sources, storage::put::ObjectAttributes};
 use darkroom_jobs::{ErrorCode, MAX_SOURCE_BYTES, ObjectKey, Source, StagedKey};
 
-use crate::support::bucket::TestBucket;
+use crate::support::{bucket::TestBucket, fetching::Fetching};
 
 fn key() -> StagedKey {
     "staging/2026-11-24/original".parse().expect("it is a staged key")
@@ -20,12 +20,12 @@ async fn staged(content: &[u8]) -> (TestBucket, Sources, String) {
     let content = Bytes::copy_from_slice(content);
     let stored = bucket.storage.upload(&ObjectKey::staged(&key()), content, &attributes).await;
     let etag = stored.expect("it is stored").etag.expect("there is an ETag");
-    let sources = Sources::new(bucket.storage.clone());
+    let sources = Sources::new(bucket.storage.clone(), Fetching::fetcher_of_defaults());
     (bucket, sources, etag)
 }
 
 async fn refusal(sources: &Sources, source: &Source) -> ErrorCode {
-    sources.fetch(source).await.expect_err("it is refused").code()
+    sources.fetch(source, None).await.expect_err("it is refused").code()
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn a_staged_original_that_is_as_described_is_fetched_and_removed() {
     let bare = etag.trim_matches('"').to_owned();
     let source = Source::Staged { key: key(), bytes: Some(2), etag: Some(bare), sha256: Some(sha256) };
 
-    let original = sources.fetch(&source).await.expect("it is as described");
+    let original = sources.fetch(&source, None).await.expect("it is as described");
     sources.remove(&source).await.expect("the server answers");
 
     assert_eq!((&original.bytes[..], original.declared_type.as_deref()), (&b"hi"[..], Some("image/png")));
@@ -79,11 +79,11 @@ async fn a_bucket_that_is_away_is_the_platform_and_not_the_original() {
 }
 
 #[tokio::test]
-async fn inline_originals_are_decoded_and_urls_are_not_fetched() {
+async fn inline_originals_are_decoded_and_urls_are_judged() {
     let (_bucket, sources, _) = staged(b"hi").await;
     let inline = Source::Inline { base64: "aGk=".into() };
-    let url = Source::Url { url: "https://example.com/a.jpg".into() };
+    let url = Source::Url { url: "https://localhost/a.jpg".into() };
 
-    assert_eq!(sources.fetch(&inline).await.expect("it is base64").bytes, "hi");
+    assert_eq!(sources.fetch(&inline, None).await.expect("it is base64").bytes, "hi");
     assert_eq!(refusal(&sources, &url).await, ErrorCode::HostBlocked);
 }

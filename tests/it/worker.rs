@@ -188,7 +188,7 @@ async fn what_is_no_job_is_dead_with_a_reason_and_stops_nobody() {
             format!(
                 r#"{{"user_id":"u1","image_id":"{image}","source":{{"type":"url","url":"http://127.0.0.1/"}}}}"#
             ),
-            ErrorCode::HostBlocked,
+            ErrorCode::AddressBlocked,
         ),
     ];
 
