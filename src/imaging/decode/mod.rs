@@ -3,6 +3,7 @@
 mod jpeg;
 mod png;
 mod tiff;
+mod vp8;
 
 use std::io::Cursor;
 
@@ -11,7 +12,14 @@ use image::{
     codecs::{bmp::BmpDecoder, gif::GifDecoder, webp::WebPDecoder},
 };
 
-use super::{Limits, error::Error, header::Header, limits::check_decoded, raster::Raster, sniff::Format};
+use super::{
+    Limits,
+    error::Error,
+    header::{Header, webp},
+    limits::check_decoded,
+    raster::Raster,
+    sniff::Format,
+};
 
 /// A decoded picture.
 pub(super) struct Decoded {
@@ -25,6 +33,7 @@ pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Resul
     let raster = match header.format {
         Format::Jpeg => return jpeg::decode(original, header, limits),
         Format::Png => return png::decode(original, header, limits),
+        Format::WebP if let Some(vp8) = webp::lone_vp8(original) => return vp8::decode(vp8, header, limits),
         Format::WebP => by_image(WebPDecoder::new(bytes), header, header.width),
         Format::Gif => by_image(GifDecoder::new(bytes), header, header.width),
         Format::Bmp => by_image(BmpDecoder::new(bytes), header, header.width),
