@@ -19,6 +19,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/build/target,sharing=locked \
     cargo build --release --locked --package darkroom --no-default-features \
     && install -D target/release/darkroom /out/darkroom \
+    && ! grep -qa 'darkroom-fault:' /out/darkroom \
     && /out/darkroom --version
 
 FROM ${RUNTIME}

@@ -1,9 +1,10 @@
 # Every task of this repository; `make` lists them. CARGO_TARGET_DIR is honoured by all.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test conformance check bench compare fmt
+.PHONY: help demo dev test core conformance check bench compare fmt
 
 PHOTOS ?=
 ARGS   ?=
+SERVER ?= redis-server
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +18,10 @@ dev: ## run a worker with a Redis and an S3 server of its own, data in .darkroom
 
 test: ## run every test against a real Redis and real S3 servers (Ceph on Debian 12)
 	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" cargo test --workspace --all-features $(ARGS)
+
+core: ## run the tests of the queue on another server (SERVER=/usr/bin/redis-server)
+	DARKROOM_TEST_REDIS_SERVER="$(SERVER)" cargo test --workspace --all-features --test it -- scripts presence operate inspect \
+	  deaths cut_wires redis_outages boot idle bench producers worker:: $(ARGS)
 
 conformance: ## run the storage suite on the embedded server, Ceph, moto and Garage (compiles Garage once, some minutes)
 	@server="$$(scripts/setup)" && garage="$$(scripts/garage)" && moto="$$(scripts/venv moto tests/python/moto.txt)" && \

@@ -55,6 +55,11 @@ impl Target {
         }
     }
 
+    /// Whether it is everything of an owner.
+    pub fn is_owner(&self) -> bool {
+        matches!(self, Self::User { .. } | Self::Product { .. })
+    }
+
     /// The owner whose objects the target is, or is one of.
     pub fn owner_prefix(&self) -> OwnerPrefix {
         match self {

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Kind, Receipt, Status, Timestamp};
+use crate::{Kind, Receipt, Status, Target, Timestamp};
 
 /// What is announced on the stream `{darkroom}:events`: a CloudEvents 1.0 JSON event and a Standard Webhooks body in one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +47,19 @@ impl Event {
 
     /// The event that a final receipt makes; `None` for a receipt that announces nothing.
     pub fn of_receipt(receipt: &Receipt) -> Option<Self> {
+        let data = serde_json::to_value(receipt).expect("a receipt is plain JSON");
+        Self::around(receipt, data)
+    }
+
+    /// The JSON of [`of_receipt`](Self::of_receipt), around the receipt's own, `receipt_json`, which is not made again.
+    pub fn json_of_receipt(receipt: &Receipt, receipt_json: &str) -> Option<String> {
+        let event = Self::around(receipt, Value::Null)?;
+        let envelope = serde_json::to_string(&event).expect("an event is plain JSON");
+        let before = envelope.strip_suffix("null}").expect("`data` is the last field");
+        Some([before, receipt_json, "}"].concat())
+    }
+
+    fn around(receipt: &Receipt, data: Value) -> Option<Self> {
         let event_type = EventType::of_receipt(receipt)?;
         let time = receipt.finished_at.unwrap_or(Timestamp::from_unix_ms(0));
         Some(Self {
@@ -59,7 +72,7 @@ impl Event {
             time,
             timestamp: time,
             datacontenttype: "application/json".into(),
-            data: serde_json::to_value(receipt).expect("a receipt is plain JSON"),
+            data,
         })
     }
 }
@@ -86,7 +99,7 @@ pub enum EventType {
     /// One image is gone.
     #[serde(rename = "image.deleted")]
     ImageDeleted,
-    /// Everything of an owner is gone.
+    /// Everything of an owner was removed; whether that is proven, the receipt says.
     #[serde(rename = "owner.erased")]
     OwnerErased,
     /// The bucket's state changed.
@@ -105,12 +118,36 @@ impl EventType {
         }
         match receipt.status {
             Status::Queued | Status::Running | Status::Retrying => None,
-            Status::Done if receipt.kind == Kind::Delete => Some(Self::ImageDeleted),
+            Status::Done if receipt.kind == Kind::Delete => {
+                let target = receipt.deletion.as_ref().and_then(|deletion| deletion.target.as_ref());
+                let is_owner = target.is_some_and(Target::is_owner);
+                Some(if is_owner { Self::OwnerErased } else { Self::ImageDeleted })
+            }
             Status::Done => Some(Self::ImageStored),
             Status::Failed => Some(Self::ImageFailed),
             Status::Superseded => Some(Self::ImageSuperseded),
             Status::Expired => Some(Self::ImageExpired),
             Status::Cancelled => Some(Self::ImageCancelled),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::JobId;
+
+    #[test]
+    fn the_json_of_an_event_is_the_same_around_a_receipt_that_is_json_already() {
+        for status in [Status::Done, Status::Failed, Status::Retrying] {
+            let mut receipt = Receipt::new(JobId::generate(), Kind::Upload, status);
+            receipt.context = Some(serde_json::json!({ "data": null, "note": "\"null}" }));
+            let json = serde_json::to_string(&receipt).unwrap();
+
+            let composed = Event::json_of_receipt(&receipt, &json);
+
+            let read = composed.map(|event| serde_json::from_str::<Event>(&event).unwrap());
+            assert_eq!(read, Event::of_receipt(&receipt));
         }
     }
 }

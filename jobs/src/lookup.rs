@@ -4,7 +4,9 @@ use redis::{ErrorKind, Pipeline, RedisError, from_redis_value};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{JobId, Kind, Producer, Receipt, Status, Timestamp, job::check_context, redis_keys::QueueKeys};
+use crate::{
+    JobId, Kind, Producer, Receipt, Status, Timestamp, job::check_context, redis_keys::QueueKeys, wire,
+};
 
 /// Commands that [`ask`] sends for one job.
 const ASKED: usize = 4;
@@ -61,11 +63,10 @@ impl Producer {
     /// All in one transaction: a job on its way from one structure to the next is seen once.
     async fn look_up(&self, jobs: &[(Kind, &JobId)]) -> Result<Vec<Receipt>, RedisError> {
         let mut pipeline = Pipeline::with_capacity(jobs.len() * ASKED);
-        pipeline.atomic();
         for (kind, id) in jobs {
             ask(&mut pipeline, &self.keys.queue(*kind), id);
         }
-        let values: Vec<redis::Value> = pipeline.query_async(&mut self.connection.clone()).await?;
+        let values: Vec<redis::Value> = wire::read_at_once(&mut self.connection.clone(), &pipeline).await?;
         let records = values.chunks_exact(ASKED).map(Record::read);
         let receipts = jobs.iter().zip(records).map(|((kind, id), record)| record?.receipt(id, *kind));
         receipts.filter_map(Result::transpose).collect()

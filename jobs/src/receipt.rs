@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Blame, Class, ErrorCode, JobId, Kind, ObjectKey, Timestamp};
+use crate::{Blame, Class, ErrorCode, JobId, Kind, ObjectKey, Target, Timestamp};
 
 /// What became of a job. Waiting clients watch [`final`](Self::is_final) alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -216,6 +216,12 @@ pub struct Visual {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deletion {
+    /// What was to be removed, as the job named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// The deletion's moment, by Redis' clock: a job of that owner which was enqueued by then stores nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
     /// Whether a last look found nothing left.
     pub verified: bool,
     /// Current objects removed.
@@ -228,7 +234,7 @@ pub struct Deletion {
     pub staged: u64,
     /// Whether the bucket let versions be listed.
     pub versions_known: bool,
-    /// Copies out of reach: `cdn`, `backups`, `staged_unnamed`.
+    /// Copies out of reach: `cdn`, `backups`, `staged_unnamed`; of an owner also `events`, which were announced before.
     pub not_covered: Vec<String>,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::{
-    Client, RedisError, RedisResult,
+    Client, FromRedisValue, Pipeline, RedisError, RedisResult,
     aio::ConnectionManager,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
@@ -32,13 +32,33 @@ pub(crate) fn refused_with(error: &RedisError, word: &str) -> bool {
     error.code() == Some(word) || refusals.is_some_and(|all| all.iter().any(|(_, one)| one.code() == word))
 }
 
+/// Reads everything at one moment. Redis 7.0 takes no transaction once it has reached `maxmemory`: then one after the other,
+/// so that what it holds can still be read.
+///
+/// # Errors
+///
+/// Redis', or those of the connection.
+pub async fn read_at_once<T: FromRedisValue>(
+    redis: &mut ConnectionManager,
+    reads: &Pipeline,
+) -> RedisResult<T> {
+    match reads.clone().atomic().query_async(redis).await {
+        Err(error) if refused_with(&error, "OOM") || refused_with(&error, "EXECABORT") => {
+            reads.query_async(redis).await
+        }
+        answer => answer,
+    }
+}
+
 /// Leaves a server that says it is a replica by now: after a fail-over the same address leads to the new primary, but a
-/// connection that still stands does not. Says whether it did; the next call connects anew.
+/// connection that still stands does not. Says whether it did; the next call goes to whoever has the address then.
 pub async fn leave_replica(redis: &mut ConnectionManager, error: &RedisError) -> bool {
     let is_replica = refused_with(error, "READONLY");
     if is_replica {
         // Whatever it answers: it closes the connection, or is gone.
         let _: RedisResult<()> = redis::cmd("QUIT").query_async(redis).await;
+        // This one finds it closed, and so no other.
+        let _: RedisResult<()> = redis::cmd("PING").query_async(redis).await;
     }
     is_replica
 }

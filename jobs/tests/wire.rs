@@ -70,6 +70,7 @@ fn a_final_receipt_makes_the_event_of_its_kind_and_no_other_makes_one() {
     assert_eq!(event_type(&receipt("receipt-done")), Some(EventType::ImageStored));
     assert_eq!(event_type(&receipt("receipt-failed")), Some(EventType::ImageFailed));
     assert_eq!(event_type(&receipt("receipt-deleted")), Some(EventType::ImageDeleted));
+    assert_eq!(event_type(&receipt("receipt-erased")), Some(EventType::OwnerErased));
     assert_eq!(event_type(&receipt("receipt-retrying")), None);
     assert_eq!(event_type(&Receipt { kind: Kind::BucketHealth, ..receipt("receipt-done") }), None);
 }

@@ -109,7 +109,7 @@ pub async fn run(args: Enqueue) -> anyhow::Result<ExitCode> {
             return Err(wrong("--csv is for ingest"));
         }
         let list = list::List { path, result: args.result.as_deref(), wait: args.wait, json: args.json };
-        return list.enqueue(&connect::producer(&args.redis).await?).await;
+        return list.enqueue(&args.redis).await;
     }
     let order = order(&args)?;
     let producer = connect::producer_let_in(&args.redis).await?;

@@ -39,6 +39,7 @@ use crate::{
         check::{Problem, Problems},
     },
     queue::boot,
+    sandbox::child,
     telemetry,
 };
 
@@ -94,7 +95,12 @@ enum Command {
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
-    let line = match call::understand::<CommandLine>(std::env::args_os().collect(), contradictions) {
+    let words: Vec<_> = std::env::args_os().collect();
+    // Before anything else: it has no use for settings, threads or TLS, and must not be able to learn of them.
+    if words.get(1).is_some_and(|word| word == child::SUBCOMMAND) {
+        return child::run(&words[2..]);
+    }
+    let line = match call::understand::<CommandLine>(words, contradictions) {
         Ok(matches) => CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
         Err(exit) => return exit,
     };

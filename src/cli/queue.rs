@@ -12,6 +12,7 @@ use crate::queue::inspect::QueueStats;
 
 mod page;
 mod watch;
+mod workers;
 
 /// Shows how the queues are doing; pauses and resumes them.
 #[derive(Args, Debug)]
@@ -37,6 +38,11 @@ enum What {
         /// Milliseconds between two looks.
         #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
         interval: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Lists the processes that work, and what each runs right now.
+    Workers {
         #[command(flatten)]
         common: Common,
     },
@@ -67,6 +73,9 @@ pub async fn run(args: Queue) -> anyhow::Result<ExitCode> {
         What::Watch { once, interval, common } => {
             let interval = Duration::from_millis(interval);
             watch::run(&connect::inspector(&common.redis).await?, interval, once, common.json).await?;
+        }
+        What::Workers { common } => {
+            workers::run(&connect::inspector(&common.redis).await?, common.json).await?
         }
         What::Pause { kind, common } => {
             let changed = connect::operator(&common.redis).await?.pause(kind).await.context(connect::AWAY)?;

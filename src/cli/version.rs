@@ -4,7 +4,11 @@ use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 
-use crate::{handlers::keep::PIPELINE, imaging};
+use crate::{
+    handlers::keep::PIPELINE,
+    imaging,
+    sandbox::{self, HeldBy},
+};
 
 /// Whether a call of clap that ended with `error` asked for the long version.
 pub fn asked(error: &clap::Error, argv: &[OsString]) -> bool {
@@ -19,11 +23,23 @@ pub fn long() -> String {
         format!("darkroom {}", env!("CARGO_PKG_VERSION")),
         format!("features:  {}", or_none(&features())),
         format!("decodes:   {}", decoders.join(" ")),
+        format!("heif:      {} (without assembler)", imaging::HEIF_DECODERS.join(" ")),
         format!("encodes:   image/jpeg ({})", imaging::ENCODER),
         format!("simd:      {} ({})", or_none(&simd()), std::env::consts::ARCH),
+        format!("decoders:  {}", wall()),
         format!("pipeline:  {PIPELINE}"),
     ]
     .join("\n")
+}
+
+/// What holds them on this machine.
+fn wall() -> String {
+    let Some(HeldBy { seccomp, landlock }) = sandbox::held_by() else {
+        return "could not be started".to_owned();
+    };
+    let known = [("limits", true), ("seccomp", seccomp), ("landlock", landlock)];
+    let held: Vec<_> = known.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+    format!("processes held by {}", held.join(" "))
 }
 
 fn or_none(words: &[&str]) -> String {

@@ -291,6 +291,16 @@ impl Worker {
                 "DARKROOM_TOMBSTONE_MS",
                 "is not longer than DARKROOM_DEAD_RETENTION_MS: a dead job could bring a deleted picture back".into(),
             ),
+            (
+                self.erase_sweeps.is_empty() || !self.erase_sweeps.is_sorted(),
+                "DARKROOM_ERASE_SWEEPS_MS",
+                "is not a list of times from the first to the last".into(),
+            ),
+            (
+                self.erase_turn > Duration::from_secs(60),
+                "DARKROOM_ERASE_TURN_MS",
+                "is more than a minute: the job's time would be over before it has put itself off".into(),
+            ),
             (self.queues.is_empty(), "DARKROOM_QUEUES", "names no queue".into()),
         ])
     }

@@ -47,6 +47,13 @@ fn settings_that_contradict_each_other_are_all_told_at_once() {
 }
 
 #[test]
+fn sweeps_of_an_erasure_follow_each_other_and_a_turn_is_shorter_than_the_job_may_take() {
+    assert_eq!(variables_of(&["--erase-sweeps=0,0", "--erase-turn=60000"]), [""; 0]);
+    assert_eq!(variables_of(&["--erase-sweeps=2000,1000"]), ["DARKROOM_ERASE_SWEEPS_MS"]);
+    assert_eq!(variables_of(&["--erase-turn=60001"]), ["DARKROOM_ERASE_TURN_MS"]);
+}
+
+#[test]
 fn a_lease_is_an_hour_at_most() {
     assert_eq!(variables_of(&["--lease=3600000"]), [""; 0]);
     assert_eq!(variables_of(&["--lease=3600001"]), ["DARKROOM_LEASE_MS"]);

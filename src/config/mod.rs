@@ -218,6 +218,18 @@ pub struct Worker {
     /// Milliseconds after which a deleted image is looked for again.
     #[arg(long, env = "DARKROOM_SECOND_PASS_MS", default_value = "1200000", value_parser = milliseconds)]
     pub second_pass: Duration,
+    /// Milliseconds from the deletion of an owner to each sweep after the first, which comes at once.
+    #[arg(
+        long,
+        env = "DARKROOM_ERASE_SWEEPS_MS",
+        value_delimiter = ',',
+        default_value = "60000,1200000",
+        value_parser = milliseconds
+    )]
+    pub erase_sweeps: Vec<Duration>,
+    /// Milliseconds after which a sweep gives its slot to others, and goes on later.
+    #[arg(long, env = "DARKROOM_ERASE_TURN_MS", default_value = "60000", value_parser = milliseconds)]
+    pub erase_turn: Duration,
     /// Milliseconds between two looks at the bucket, one for all processes.
     #[arg(long, env = "DARKROOM_HEALTH_INTERVAL_MS", default_value = "60000", value_parser = milliseconds)]
     pub health_interval: Duration,
@@ -229,8 +241,8 @@ pub struct Worker {
     pub breaker_probe: Duration,
     /// Where a test wants the worker to stop.
     #[cfg(feature = "test-hooks")]
-    #[arg(long, env = "DARKROOM_TEST_STOP_AT", hide = true)]
-    pub stop_at: Option<steps::StopAt>,
+    #[arg(long, env = "DARKROOM_TEST_STOP_AT", hide = true, value_delimiter = ';')]
+    pub stop_at: Vec<steps::StopAt>,
 }
 
 /// What pictures may be, and become.

@@ -11,8 +11,14 @@ pub enum Step {
     Fetched,
     /// The picture is made.
     Normalized,
+    /// It was looked for a deletion; the object is about to be put.
+    Storing,
     /// The object is in the bucket.
     Stored,
+    /// Of a deletion: its tombstone stands; nothing is removed yet.
+    Buried,
+    /// Of a deletion: what there was is removed; it was not looked again.
+    Removed,
     /// It is decided what becomes of the job; the queue does not know yet.
     Settling,
     /// The queue knows; a staged original may still be there.
@@ -21,8 +27,17 @@ pub enum Step {
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Claimed, Self::Fetched, Self::Normalized, Self::Stored, Self::Settling, Self::Settled];
+    pub const ALL: [Self; 9] = [
+        Self::Claimed,
+        Self::Fetched,
+        Self::Normalized,
+        Self::Storing,
+        Self::Stored,
+        Self::Buried,
+        Self::Removed,
+        Self::Settling,
+        Self::Settled,
+    ];
 
     /// The word in the log.
     pub const fn as_str(self) -> &'static str {
@@ -30,7 +45,10 @@ impl Step {
             Self::Claimed => "claimed",
             Self::Fetched => "fetched",
             Self::Normalized => "normalized",
+            Self::Storing => "storing",
             Self::Stored => "stored",
+            Self::Buried => "buried",
+            Self::Removed => "removed",
             Self::Settling => "settling",
             Self::Settled => "settled",
         }
@@ -55,7 +73,7 @@ mod stop {
 
     use super::Step;
 
-    /// Where to stop, written as `step,key=value…`: `stored`, `fetched,panic`, `settling,job=ID,until=/a/file`.
+    /// One place to stop, written as `step,key=value…`: `stored`, `fetched,panic`, `settling,job=ID,until=/a/file`.
     #[derive(Clone, Debug)]
     pub struct StopAt {
         /// The step.

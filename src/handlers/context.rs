@@ -5,15 +5,16 @@ use std::{
     time::Instant,
 };
 
-use darkroom_jobs::{JobId, Kind, ObjectKey, SourceFacts, Timestamp, Timings, Visual, Warning};
+use darkroom_jobs::{Deletion, JobId, Kind, ObjectKey, SourceFacts, Timestamp, Timings, Visual, Warning};
 
-use super::{error::JobError, step};
+use super::{error::JobError, purge::purge, scope::Scope, step};
 use crate::{
     config::{self, steps::Step},
     queue::{
-        clock::{Clock, milliseconds},
+        clock::{Clock, later, milliseconds},
         health::HealthBoard,
         lease::LeaseKey,
+        scrub::Scrubber,
         tombstone::{Look, Tombstones},
     },
     sandbox::Sandbox,
@@ -32,6 +33,8 @@ pub struct Tools {
     pub sandbox: Sandbox,
     /// What was deleted.
     pub tombstones: Tombstones,
+    /// Makes the queues forget an owner.
+    pub scrubber: Scrubber,
     /// Where the last look at the bucket is kept.
     pub health: HealthBoard,
     /// The worker's settings; a test's steps are among them.
@@ -49,6 +52,8 @@ pub struct Context {
     pub sandbox: Sandbox,
     /// What was deleted.
     pub tombstones: Tombstones,
+    /// Makes the queues forget an owner.
+    pub scrubber: Scrubber,
     /// Where the last look at the bucket is kept.
     pub health: HealthBoard,
     /// The job.
@@ -59,8 +64,11 @@ pub struct Context {
     pub enqueued_at: Timestamp,
     /// What the last delivery left for this one.
     pub note: Option<String>,
-    settings: Arc<config::Worker>,
-    lease: LeaseKey,
+    /// The worker's settings.
+    pub settings: Arc<config::Worker>,
+    /// Which delivery it is.
+    pub lease: LeaseKey,
+    claimed: (Timestamp, Instant),
     clock: Clock,
     learnt: Arc<Mutex<Learnt>>,
 }
@@ -76,6 +84,10 @@ pub struct Learnt {
     pub warnings: Vec<Warning>,
     /// Where the time went.
     pub timings: Timings,
+    /// What a deletion has removed so far.
+    pub deletion: Option<Deletion>,
+    /// When the owner was erased: nothing is told of the picture then, nor of what the producer said of it.
+    pub owner_erased_at: Option<Timestamp>,
 }
 
 impl Context {
@@ -92,6 +104,7 @@ impl Context {
             sources: tools.sources.clone(),
             sandbox: tools.sandbox.clone(),
             tombstones: tools.tombstones.clone(),
+            scrubber: tools.scrubber.clone(),
             health: tools.health.clone(),
             job_id: job.id.clone(),
             kind: job.kind,
@@ -99,30 +112,45 @@ impl Context {
             note: job.note.clone(),
             settings: Arc::clone(&tools.settings),
             lease,
+            claimed: (job.claimed_at, job.received),
             clock,
             learnt,
         }
     }
 
     /// Goes on only while nobody deleted the picture and the job is still ours. On a tombstone it first removes what a
-    /// delivery of this job left behind, unless the object is newer than the deletion.
+    /// delivery of this job left behind, unless the object is newer than the deletion. When everything of the owner was
+    /// deleted before the job was enqueued, it says when: what is there from then is not wanted.
     ///
     /// # Errors
     ///
     /// [`JobError::Superseded`], [`JobError::LeaseLost`], and those of Redis and the bucket.
-    pub async fn still_wanted(&self, key: &ObjectKey) -> Result<(), JobError> {
+    pub async fn still_wanted(&self, key: &ObjectKey) -> Result<Option<Timestamp>, JobError> {
         match self.tombstones.look(&self.lease, self.enqueued_at, key, &key.owner()).await? {
-            Look::Wanted => Ok(()),
+            Look::Wanted { since } => Ok(since),
             Look::LeaseLost => Err(JobError::LeaseLost),
-            Look::Deleted(at) => {
-                let object = self.storage.head(key).await?;
-                let newer = |ms: u64| ms > at.unix_ms();
-                if object.is_some_and(|object| !object.enqueued_ms().is_some_and(newer)) {
-                    self.storage.delete(key).await?;
-                }
+            Look::Deleted { at, with_owner } => {
+                purge(&self.storage, &Scope::object(key, at)).await?;
+                self.learn(|learnt| learnt.owner_erased_at = with_owner.then_some(at));
                 Err(JobError::Superseded)
             }
         }
+    }
+
+    /// Leaves a note for the next delivery, however this one ends.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::LeaseLost`], and Redis'.
+    pub async fn leave_note(&self, note: &str) -> Result<(), JobError> {
+        let left = self.tombstones.leave_note(&self.lease, note).await?;
+        if left { Ok(()) } else { Err(JobError::LeaseLost) }
+    }
+
+    /// Now, by Redis' clock as it was at the claim and the time since.
+    pub fn now(&self) -> Timestamp {
+        let (at, received) = self.claimed;
+        later(at, received.elapsed())
     }
 
     /// Stops the job's clock, or lets it go on: waiting for memory is not the job's time.
@@ -135,9 +163,9 @@ impl Context {
         step::reached(step, &self.job_id, &self.settings).await;
     }
 
-    /// Notes something for the receipt.
-    pub fn learn(&self, note: impl FnOnce(&mut Learnt)) {
-        note(&mut self.learnt.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Notes something for the receipt, or asks what was noted.
+    pub fn learn<T>(&self, note: impl FnOnce(&mut Learnt) -> T) -> T {
+        note(&mut self.learnt.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use darkroom_jobs::ErrorCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{sandbox, sources, storage};
 
@@ -26,6 +26,16 @@ pub enum JobError {
         key: String,
         /// S3's word.
         reason: String,
+    },
+    /// The bucket does not let something be removed: Object Lock, or a right that the key lacks.
+    #[error("the bucket keeps {count} objects that were to be removed; one is {key}: {reason}")]
+    ErasureBlocked {
+        /// One of the objects.
+        key: String,
+        /// S3's word.
+        reason: String,
+        /// How many there are.
+        count: u64,
     },
     /// Redis did not answer.
     #[error("could not ask redis")]
@@ -90,7 +100,7 @@ impl JobError {
             Self::Source(sources::error::Error::Deferred { after, note }) => {
                 Verdict::Deferred { after: *after, note: note.clone(), limited: true }
             }
-            Self::Imaging(sandbox::Error::NoMemory) => {
+            Self::Imaging(sandbox::Error::NoMemory | sandbox::Error::NoDecoder) => {
                 Verdict::Deferred { after: Duration::from_secs(30), note: None, limited: true }
             }
             other => match other.retry_after() {
@@ -106,7 +116,8 @@ impl JobError {
             Self::Source(error) => error.code(),
             Self::Imaging(error) => error.code(),
             Self::Storage(error) => error.code(),
-            Self::NotRemoved { reason, .. } => super::delete::code_of(reason),
+            Self::NotRemoved { .. } => ErrorCode::StorageUnavailable,
+            Self::ErasureBlocked { .. } => ErrorCode::ErasureBlocked,
             Self::Queue(_) => ErrorCode::QueueUnavailable,
             Self::Superseded | Self::LeaseLost | Self::Deferred { .. } => ErrorCode::Internal,
         }
@@ -126,6 +137,9 @@ impl JobError {
         match self {
             Self::Imaging(error) => error.detail(),
             Self::Source(error) => error.detail(),
+            Self::ErasureBlocked { key, reason, count } => {
+                Some(json!({ "key": key, "reason": reason, "objects": count }))
+            }
             _ => None,
         }
     }
@@ -137,6 +151,31 @@ impl Verdict {
         match if from_url { code.tries_from_url() } else { code.tries() } {
             Some(1) => Self::Permanent,
             tries => Self::Retry { tries },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_picture_s_fault_puts_its_job_off() {
+        for error in [sandbox::Error::NoMemory, sandbox::Error::NoDecoder] {
+            let verdict = JobError::from(error).verdict(false);
+
+            assert!(matches!(verdict, Verdict::Deferred { limited: true, .. }), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_kills_decoders_is_tried_twice() {
+        for error in [
+            sandbox::Error::Crashed,
+            sandbox::Error::OutOfMemory,
+            sandbox::Error::Timeout(Duration::from_secs(20)),
+        ] {
+            assert_eq!(JobError::from(error).verdict(false), Verdict::Retry { tries: Some(2) });
         }
     }
 }

@@ -3,19 +3,23 @@
 //! 1. Stop when the picture was deleted meanwhile.
 //! 2. Fetch the original, within the size limit. When a job with the same one is done, and so it is gone, stop here.
 //! 3. Normalize it in the sandbox, within the memory budget.
-//! 4. Look again, and store it under the key made of its ids; doing it twice is harmless.
+//! 4. Look again, and store it under the key made of its ids; doing it twice is harmless. Of an owner who was erased and
+//!    came back, an older picture under this key is removed first.
 //! 5. Look once more: a delete that came during the PUT wins.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use darkroom_jobs::{
-    Encoding, Kind, MAX_SOURCE_BYTES, Object, ObjectKey, Source, SourceFacts, Visual, Warning, WarningCode,
+    Encoding, Kind, MAX_SOURCE_BYTES, Object, ObjectKey, Source, SourceFacts, StagedKey, Timestamp, Visual,
+    Warning, WarningCode,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     context::{Context, elapsed_ms},
     error::JobError,
+    purge::purge,
+    scope::{Cutoff, Scope},
 };
 use crate::{
     config::steps::Step,
@@ -24,6 +28,7 @@ use crate::{
     sandbox::{self, Photo, Priority},
     sources::{self, Original},
     storage::{
+        error::ErrorKind,
         get::ObjectHead,
         put::{CACHE_PRIVATE, CACHE_PUBLIC, ObjectAttributes, StoredObject},
     },
@@ -31,6 +36,12 @@ use crate::{
 
 /// Media type of everything that is stored.
 const JPEG: &str = "image/jpeg";
+
+/// Pause when an upload of before the deletion of its owner crossed one of after it.
+const CROSSED: Duration = Duration::from_secs(1);
+
+/// How long the removal of an original is waited for.
+const REMOVAL: Duration = Duration::from_secs(10);
 
 /// What turns originals into pictures, as objects name it.
 pub const PIPELINE: &str = concat!("darkroom/", env!("CARGO_PKG_VERSION"));
@@ -46,11 +57,39 @@ pub async fn keep(
     source: &Source,
     preset: PresetName,
 ) -> Result<Object, JobError> {
-    ctx.still_wanted(key).await?;
+    let kept = make(ctx, key, source, preset).await;
+    if let (Err(JobError::Superseded), Source::Staged { key, .. }) = (&kept, source) {
+        remove_original(ctx, key).await;
+    }
+    kept
+}
+
+/// Of an owner who was erased the original goes, as after every settlement, but not one that was staged since under the
+/// same key: a job of after the deletion needs it.
+async fn remove_original(ctx: &Context, key: &StagedKey) {
+    let Some(deleted_at) = ctx.learn(|learnt| learnt.owner_erased_at) else { return };
+    let removal = async {
+        let cutoff = Cutoff::measured(&ctx.storage, deleted_at, || ctx.now()).await?;
+        purge(&ctx.storage, &Scope::original(key, cutoff)).await
+    };
+    match tokio::time::timeout(REMOVAL, removal).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => warn!(error = %error, "staged original not removed; its lifecycle rule will"),
+        Err(_) => warn!("staged original not removed in time; its lifecycle rule will"),
+    }
+}
+
+async fn make(
+    ctx: &Context,
+    key: &ObjectKey,
+    source: &Source,
+    preset: PresetName,
+) -> Result<Object, JobError> {
+    let since = ctx.still_wanted(key).await?;
 
     let original = match fetch(ctx, source).await {
         Err(missing @ JobError::Source(sources::error::Error::Missing(_))) => {
-            return kept_before(ctx, key, source, missing).await;
+            return kept_before(ctx, key, source, since, missing).await;
         }
         fetched => fetched?,
     };
@@ -58,11 +97,13 @@ pub async fn keep(
     let photo = normalize(ctx, &original, preset).await?;
     ctx.reached(Step::Normalized).await;
 
-    ctx.still_wanted(key).await?;
-    let stored = store(ctx, key, &original, &photo).await?;
+    let since = ctx.still_wanted(key).await?;
+    ctx.reached(Step::Storing).await;
+    let stored = store(ctx, key, &original, &photo, since).await?;
     ctx.reached(Step::Stored).await;
 
-    ctx.still_wanted(key).await?;
+    let since = ctx.still_wanted(key).await?;
+    require_there(ctx, key, since).await?;
     info!(object.key = %key, size_bytes = stored.size, "picture stored");
     describe(ctx, key, stored, &photo).await
 }
@@ -89,14 +130,19 @@ async fn kept_before(
     ctx: &Context,
     key: &ObjectKey,
     source: &Source,
+    since: Option<Timestamp>,
     missing: JobError,
 ) -> Result<Object, JobError> {
+    // A deletion that took the original along is no failure.
+    ctx.still_wanted(key).await?;
     let Source::Staged { sha256: Some(sha256), bytes, .. } = source else { return Err(missing) };
     let there = ctx.storage.head(key).await?;
     let is_ours = |object: &ObjectHead| {
         object.source_sha256().is_some_and(|of_object| of_object.eq_ignore_ascii_case(sha256))
     };
-    let Some(there) = there.filter(is_ours) else { return Err(missing) };
+    let Some(there) = there.filter(|there| is_ours(there) && is_since(there, since)) else {
+        return Err(missing);
+    };
     ctx.learn(|learnt| {
         learnt.source = Some(SourceFacts {
             source_type: source.type_name().into(),
@@ -160,6 +206,7 @@ async fn store(
     key: &ObjectKey,
     original: &Original,
     photo: &Photo,
+    since: Option<Timestamp>,
 ) -> Result<StoredObject, JobError> {
     let started = Instant::now();
     let cache_control = if ctx.kind == Kind::Ingest { CACHE_PUBLIC } else { CACHE_PRIVATE };
@@ -171,9 +218,38 @@ async fn store(
         source_sha256: Some(original.sha256.clone()),
         pipeline: Some(PIPELINE.into()),
     };
-    let stored = ctx.storage.put_once(key, photo.normalized.jpeg.clone().into(), &attributes).await?;
+    if let Some(since) = since {
+        purge(&ctx.storage, &Scope::object(key, since)).await?;
+    }
+    let jpeg = photo.normalized.jpeg.clone().into();
+    let stored = ctx.storage.put_once(key, jpeg, &attributes).await;
+    let there_before = match &stored {
+        Ok(stored) => stored.already_there,
+        Err(error) => error.kind() == ErrorKind::Conflict,
+    };
+    if there_before && since.is_some() {
+        // A late upload of before the deletion may have put it: then it goes, and nothing of ours was written.
+        require_there(ctx, key, since).await?;
+    }
     ctx.learn(|learnt| learnt.timings.store = Some(elapsed_ms(started)));
-    Ok(stored)
+    Ok(stored?)
+}
+
+/// Of an owner who was erased and came back, the picture that is there has to be of after the deletion. What a late
+/// upload put, or its clean-up took away, is put right by the next delivery.
+async fn require_there(ctx: &Context, key: &ObjectKey, since: Option<Timestamp>) -> Result<(), JobError> {
+    if since.is_none() {
+        return Ok(());
+    }
+    match ctx.storage.head(key).await? {
+        Some(there) if is_since(&there, since) => Ok(()),
+        _ => Err(JobError::Deferred { after: CROSSED, note: None, limited: true }),
+    }
+}
+
+/// Whether an object was made by a job that was enqueued after the deletion of its owner.
+fn is_since(object: &ObjectHead, since: Option<Timestamp>) -> bool {
+    since.is_none_or(|since| object.enqueued_ms().is_some_and(|ms| ms > since.unix_ms()))
 }
 
 /// Describes the object that is there: what an earlier delivery stored may be of another release or preset.

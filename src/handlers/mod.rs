@@ -5,9 +5,12 @@
 pub mod bucket_health;
 pub mod context;
 pub mod delete;
+pub mod erase;
 pub mod error;
 pub mod ingest;
 pub mod keep;
+mod purge;
 pub mod report;
+mod scope;
 pub mod step;
 pub mod upload;

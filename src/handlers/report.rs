@@ -9,6 +9,8 @@ pub enum Report {
     Stored(Object),
     /// An image is gone.
     Deleted(Deletion),
+    /// Everything of an owner is gone.
+    Erased(Deletion),
     /// The bucket was looked at; what that found is in Redis.
     Probed,
 }

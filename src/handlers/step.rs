@@ -9,7 +9,7 @@ use crate::config::{self, steps::Step};
 pub async fn reached(step: Step, job: &JobId, settings: &config::Worker) {
     debug!(step = step.as_str(), "step reached");
     #[cfg(feature = "test-hooks")]
-    if let Some(stop) = settings.stop_at.as_ref().filter(|stop| stop.is_meant(step, job)) {
+    if let Some(stop) = settings.stop_at.iter().find(|stop| stop.is_meant(step, job)) {
         hold(stop).await;
     }
     #[cfg(not(feature = "test-hooks"))]

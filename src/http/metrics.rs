@@ -33,6 +33,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<Answered, Counter>,
     memory_used: Gauge,
+    beat_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     queues: Queues,
     looked: Mutex<Option<Instant>>,
 }
@@ -69,15 +70,18 @@ struct Queues {
 impl Metrics {
     /// Adds ours to what the other rooms registered.
     pub fn new(mut registry: Registry, upload_memory: u64) -> Self {
-        let (requests, memory_used) = (Family::default(), Gauge::default());
+        let (requests, memory_used, beat_age) = (Family::default(), Gauge::default(), Gauge::default());
         let (memory, queues) = (Gauge::<i64>::default(), Queues::default());
         memory.set(signed(upload_memory));
         registry.register("darkroom_http_requests", "Requests answered", Clone::clone(&requests));
         registry.register("darkroom_upload_memory_bytes", "Memory that uploads may have", memory);
         let used = Clone::clone(&memory_used);
         registry.register("darkroom_upload_memory_used_bytes", "Memory that uploads have", used);
+        let age =
+            "How long ago Redis last answered the heartbeat; leases run out when that is longer than a lease";
+        registry.register("darkroom_heartbeat_age_seconds", age, Clone::clone(&beat_age));
         queues.register(&mut registry);
-        Self { registry, requests, memory_used, queues, looked: Mutex::default() }
+        Self { registry, requests, memory_used, beat_age, queues, looked: Mutex::default() }
     }
 
     /// Looks at the queues, unless somebody did just now; all who scrape meanwhile wait for the one look.
@@ -160,6 +164,7 @@ pub async fn render(State(app): State<App>) -> Response {
     let metrics = &app.metrics;
     metrics.look(&app).await;
     metrics.memory_used.set(signed(app.memory.used()));
+    metrics.beat_age.set(app.vitals.beat_age().unwrap_or_default().as_secs_f64());
     let mut page = String::new();
     if let Err(error) = text::encode(&mut page, &metrics.registry) {
         // A String takes any text: what there is, is right.

@@ -3,6 +3,7 @@
 //! [`normalize`] = sniff · header · limits · decode · fit · color · flatten · orient · encode. The picture is turned and
 //! its colors are converted after it was made small: the same result for a tenth of the work.
 
+pub mod clean;
 pub mod error;
 pub mod sniff;
 
@@ -21,6 +22,7 @@ mod profile;
 mod raster;
 
 use darkroom_jobs::{Warning, WarningCode};
+use serde::{Deserialize, Serialize};
 
 use error::Error;
 use facts::Facts;
@@ -29,8 +31,11 @@ use header::Header;
 /// The library that writes JPEGs.
 pub const ENCODER: &str = encode::LIBRARY;
 
+/// Libraries that read what is in a HEIC and in an AVIF.
+pub const HEIF_DECODERS: [&str; 2] = [decode::heif::HEVC_LIBRARY, decode::heif::AV1_LIBRARY];
+
 /// What an original may be; checked on its header, before memory is allocated.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Most pixels.
     pub max_pixels: u64,
@@ -69,7 +74,7 @@ impl Default for Limits {
 }
 
 /// What becomes of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preset {
     /// Longest side, px; a smaller picture is not enlarged.
     pub max_side: u32,
@@ -174,7 +179,8 @@ pub fn normalize(
 
     let (width, height) = fit::fitted(header.oriented(), preset.max_side);
     let small = fit::resize(decoded.raster, header.orientation.of_size(width, height))?;
-    let (colored, icc) = color::to_srgb(small, &header.colors, &mut warnings);
+    let colors = decoded.colors.as_ref().unwrap_or(&header.colors);
+    let (colored, icc) = color::to_srgb(small, colors, header.inks, &mut warnings);
     let flat = flatten::on_white(colored.into_8_bit());
     let upright = orient::upright(flat, header.orientation);
     let facts = Facts::new(&header, icc, &upright);

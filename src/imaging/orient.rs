@@ -24,6 +24,20 @@ impl Orientation {
     pub const fn of_size(self, width: u32, height: u32) -> (u32, u32) {
         if self.0 >= 5 { (height, width) } else { (width, height) }
     }
+
+    /// Where a pixel that is seen at `(x, y)` is stored, in a picture of these sides as stored.
+    pub(super) const fn stored(self, (x, y): (u32, u32), (width, height): (u32, u32)) -> (u32, u32) {
+        match self.0 {
+            1 => (x, y),
+            2 => (width - 1 - x, y),
+            3 => (width - 1 - x, height - 1 - y),
+            4 => (x, height - 1 - y),
+            5 => (y, x),
+            6 => (y, height - 1 - x),
+            7 => (width - 1 - y, height - 1 - x),
+            _ => (width - 1 - y, x),
+        }
+    }
 }
 
 /// Turns and mirrors a picture so that it is seen as it was meant.
@@ -33,20 +47,11 @@ pub(super) fn upright(raster: Raster8, orientation: Orientation) -> Raster8 {
     }
     let (width, height) = orientation.of_size(raster.width, raster.height);
     let channels = usize::from(raster.channels);
-    let (from_width, from_height) = (raster.width as usize, raster.height as usize);
     let mut samples = Vec::with_capacity(raster.samples.len());
-    for y in 0..height as usize {
-        for x in 0..width as usize {
-            let (from_x, from_y) = match orientation.0 {
-                2 => (from_width - 1 - x, y),
-                3 => (from_width - 1 - x, from_height - 1 - y),
-                4 => (x, from_height - 1 - y),
-                5 => (y, x),
-                6 => (y, from_height - 1 - x),
-                7 => (from_width - 1 - y, from_height - 1 - x),
-                _ => (from_width - 1 - y, x),
-            };
-            let at = (from_y * from_width + from_x) * channels;
+    for y in 0..height {
+        for x in 0..width {
+            let (from_x, from_y) = orientation.stored((x, y), (raster.width, raster.height));
+            let at = (from_y as usize * raster.width as usize + from_x as usize) * channels;
             samples.extend_from_slice(&raster.samples[at..at + channels]);
         }
     }

@@ -17,11 +17,16 @@ pub enum Format {
     Bmp,
     /// TIFF
     Tiff,
+    /// HEIF with HEVC
+    Heic,
+    /// HEIF with AV1
+    Avif,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 6] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Bmp, Self::Tiff];
+    pub const ALL: [Self; 8] =
+        [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Bmp, Self::Tiff, Self::Heic, Self::Avif];
 
     /// Media type.
     pub const fn media_type(self) -> &'static str {
@@ -32,6 +37,8 @@ impl Format {
             Self::Gif => "image/gif",
             Self::Bmp => "image/bmp",
             Self::Tiff => "image/tiff",
+            Self::Heic => "image/heic",
+            Self::Avif => "image/avif",
         }
     }
 }
@@ -81,7 +88,7 @@ pub fn sniff(bytes: &[u8]) -> Result<Format, Error> {
         _ if starts(b"RIFF") && bytes.get(8..12) == Some(b"AVI ") => {
             Err(Error::Unsupported("video/x-msvideo"))
         }
-        _ if bytes.get(4..8) == Some(b"ftyp") => Err(iso_media(bytes)),
+        _ if bytes.get(4..8) == Some(b"ftyp") => iso_media(bytes),
         _ if is_canon_raw(bytes) => Err(Error::Unsupported("image/x-raw")),
         _ if [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| starts(*magic)) => Ok(Format::Tiff),
         _ if is_bmp(bytes) => Ok(Format::Bmp),
@@ -109,42 +116,25 @@ fn is_bmp(bytes: &[u8]) -> bool {
         && matches!(bytes.get(14..18), Some([size, 0, 0, 0]) if HEADER_SIZES.contains(size) || *size == 124)
 }
 
-/// Files of boxes: pictures and films share the first one, which names its brand.
-fn iso_media(bytes: &[u8]) -> Error {
-    match bytes.get(8..12) {
-        // Pictures whose boxes are broken are still named by their brand.
-        Some(b"avif" | b"avis") if boxes_are_whole(bytes) => Error::Unsupported("image/avif"),
-        Some(b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" | b"heif")
-            if boxes_are_whole(bytes) =>
-        {
-            Error::Unsupported("image/heic")
+/// Files of boxes: pictures and films share the first one, which names its brand and those that it also keeps to.
+fn iso_media(bytes: &[u8]) -> Result<Format, Error> {
+    const AVIF: [&[u8]; 2] = [b"avif", b"avis"];
+    const HEIF: [&[u8]; 10] =
+        [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1", b"heif"];
+    let size = bytes.first_chunk().map_or(0, |size| u32::from_be_bytes(*size)) as usize;
+    let brands = bytes.get(8..size.clamp(8, 1024).min(bytes.len())).unwrap_or_default();
+    let major = brands.get(..4).unwrap_or_default();
+    match major {
+        b"crx " => Err(Error::Unsupported("image/x-raw")),
+        b"qt  " => Err(Error::Unsupported("video/quicktime")),
+        _ if AVIF.contains(&major) => Ok(Format::Avif),
+        _ if HEIF.contains(&major) => {
+            let said = |brand: &[u8]| brands.chunks_exact(4).any(|other| other == brand);
+            let general = matches!(major, b"mif1" | b"mif2" | b"msf1" | b"heif");
+            Ok(if general && AVIF.into_iter().any(said) { Format::Avif } else { Format::Heic })
         }
-        Some(b"avif" | b"avis" | b"heic" | b"heix" | b"heim" | b"heis" | b"mif1" | b"msf1" | b"heif") => {
-            Error::corrupt("the boxes do not add up")
-        }
-        Some(b"crx ") => Error::Unsupported("image/x-raw"),
-        Some(b"qt  ") => Error::Unsupported("video/quicktime"),
-        _ => Error::Unsupported("video/mp4"),
+        _ => Err(Error::Unsupported("video/mp4")),
     }
-}
-
-/// Whether the file's top-level boxes lie within it and one of them describes a picture.
-fn boxes_are_whole(bytes: &[u8]) -> bool {
-    let (mut rest, mut has_meta) = (bytes, false);
-    while rest.len() >= 8 {
-        let size = u32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]);
-        let size = match (size, rest.get(8..16)) {
-            (0, _) => return has_meta && &rest[4..8] != b"meta",
-            (1, Some(long)) => usize::try_from(u64::from_be_bytes(long.try_into().expect("8 bytes"))).ok(),
-            (size, _) => usize::try_from(size).ok(),
-        };
-        has_meta |= matches!(&rest[4..8], b"meta" | b"moov");
-        match size {
-            Some(size) if size >= 8 && size <= rest.len() => rest = &rest[size..],
-            _ => return false,
-        }
-    }
-    has_meta
 }
 
 /// An `<svg` element near the start, after white space, comments and declarations.

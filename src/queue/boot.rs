@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use darkroom_jobs::redis_keys::{Keys, LAYOUT_VERSION};
-use redis::{AsyncCommands, ErrorKind, RedisError, aio::ConnectionManager};
+use redis::{ErrorKind, RedisError, aio::ConnectionManager};
 use tracing::warn;
 
-use super::connection;
+use super::{connection, scripts};
 use crate::config;
 
 /// Oldest Redis: the scripts' flags came with it.
@@ -121,8 +121,7 @@ fn judge(info: &str, allow_eviction: bool) -> Result<(), Refusal> {
 }
 
 async fn layout(redis: &mut ConnectionManager, keys: &Keys) -> Result<Result<(), Refusal>, RedisError> {
-    let _: bool = redis.set_nx(keys.layout(), LAYOUT_VERSION).await?;
-    let found: u32 = redis.get(keys.layout()).await?;
+    let found: u32 = scripts::LAYOUT_RAISE.key(keys.layout()).arg(LAYOUT_VERSION).invoke_async(redis).await?;
     Ok(if found > LAYOUT_VERSION { Err(Refusal::Layout { found }) } else { Ok(()) })
 }
 

@@ -61,6 +61,24 @@ where
     }
 }
 
+/// Asks again, once, when a replica has refused: nothing was done by then. For what tells another answer when it is repeated.
+///
+/// # Errors
+///
+/// Redis', or those of the connection.
+pub async fn at_the_primary<T, F>(
+    redis: &ConnectionManager,
+    ask: impl Fn(ConnectionManager) -> F,
+) -> RedisResult<T>
+where
+    F: Future<Output = RedisResult<T>>,
+{
+    match ask(redis.clone()).await {
+        Err(error) if wire::leave_replica(&mut redis.clone(), &error).await => ask(redis.clone()).await,
+        answer => answer,
+    }
+}
+
 /// As [`managed`], for a command that a person waits for: a Redis that is away is told within some seconds.
 ///
 /// # Errors

@@ -26,12 +26,17 @@ use super::{
     heartbeat::{Beats, Heartbeat},
     lease::{Lease, LeaseKey, Leases},
     metrics::Metrics,
+    presence::Identity,
     settle::{Settled, Settlement},
     upkeep::Upkeep,
 };
 use crate::config;
 
 mod actor;
+mod ending;
+
+/// How long Redis may take to hear that the process ends.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Most jobs that one call claims.
 const CLAIM_BATCH: usize = 100;
@@ -89,6 +94,11 @@ impl Pulse {
         self.beats.go_on()
     }
 
+    /// How long ago Redis last answered the heartbeat.
+    pub fn beat_age(&self) -> Duration {
+        self.beats.age()
+    }
+
     /// Whether the actor still runs.
     pub fn claims(&self) -> bool {
         !self.actor.is_finished()
@@ -120,8 +130,15 @@ impl Consumer {
         let keys = redis.namespace.clone();
         let leases = Leases::default();
         let breaker = Breaker::new(worker.breaker_failures);
-        let heartbeat =
-            Heartbeat::start(client.clone(), keys.clone(), leases.clone(), worker, metrics.clone())?;
+        let identity = Identity::new(slots, worker.heartbeat);
+        let heartbeat = Heartbeat::start(
+            client.clone(),
+            keys.clone(),
+            leases.clone(),
+            worker,
+            identity,
+            metrics.clone(),
+        )?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let mut receivers = HashMap::new();
@@ -192,6 +209,9 @@ impl Consumer {
         self.listener.abort();
         drop(self.commands);
         let flushed = tokio::time::timeout(patience, self.actor).await.is_ok();
+        if flushed {
+            self.heartbeat.end(FAREWELL).await;
+        }
         flushed && self.leases.is_empty()
     }
 }

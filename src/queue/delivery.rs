@@ -71,8 +71,8 @@ impl ClaimedJob {
 /// The answer of `jobs_claim`.
 pub(super) struct Claimed {
     pub now: Timestamp,
-    /// Taken from the list of ready jobs, husks included.
-    pub taken: usize,
+    /// Whether more jobs may be ready.
+    pub more: bool,
     pub jobs: Vec<Row>,
 }
 
@@ -91,9 +91,9 @@ impl FromRedisValue for Claimed {
     fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
         let mut parts = Vec::<Value>::from_redis_value(value)?.into_iter();
         let mut number = || from_redis_value::<u64>(parts.next().unwrap_or(Value::Nil));
-        let (now, taken) = (Timestamp::from_unix_ms(number()?), number()? as usize);
+        let (now, more) = (Timestamp::from_unix_ms(number()?), number()? == 1);
         let jobs = parts.map(Row::from_redis_value).collect::<Result<_, _>>()?;
-        Ok(Self { now, taken, jobs })
+        Ok(Self { now, more, jobs })
     }
 }
 

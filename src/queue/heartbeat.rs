@@ -1,4 +1,5 @@
-//! Renews the leases of this process: one OS thread with one connection of its own, which decoding never starves.
+//! Renews the leases of this process and tells what it does: one OS thread with one connection of its own, which decoding
+//! never starves.
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +21,7 @@ use super::{
     connection,
     lease::{LeaseKey, Leases},
     metrics::{Call, Metrics},
+    presence::Identity,
     scripts,
 };
 use crate::config;
@@ -44,11 +46,14 @@ struct Shared {
     started: Instant,
     /// Milliseconds from `started` to the last time that the thread began a round, whatever became of it.
     last_round_ms: AtomicU64,
+    /// The same for the last round that Redis answered.
+    last_answer_ms: AtomicU64,
 }
 
 impl Shared {
     fn new(every: Duration, started: Instant) -> Self {
-        Self { stop: AtomicBool::new(false), every, started, last_round_ms: AtomicU64::new(0) }
+        let (last_round_ms, last_answer_ms) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { stop: AtomicBool::new(false), every, started, last_round_ms, last_answer_ms }
     }
 }
 
@@ -69,6 +74,12 @@ impl Beats {
         let round = Duration::from_millis(self.0.last_round_ms.load(Ordering::Relaxed));
         self.0.started.elapsed().saturating_sub(round) < self.0.every + ROUND
     }
+
+    /// How long ago Redis last answered, or since the start: leases are lost after one lease of silence.
+    pub fn age(&self) -> Duration {
+        let answer = Duration::from_millis(self.0.last_answer_ms.load(Ordering::Relaxed));
+        self.0.started.elapsed().saturating_sub(answer)
+    }
 }
 
 impl Heartbeat {
@@ -82,16 +93,28 @@ impl Heartbeat {
         keys: Keys,
         leases: Leases,
         worker: &config::Worker,
+        identity: Identity,
         metrics: Metrics,
     ) -> io::Result<Self> {
         let (lease, every) = (worker.lease, worker.heartbeat);
         let shared = Arc::new(Shared::new(every, Instant::now()));
-        let beater = Beater { client, keys, leases, lease, metrics, connection: None };
+        let beater = Beater { client, keys, leases, lease, identity, metrics, connection: None };
         let thread = {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name("heartbeat".into()).spawn(move || beat(beater, every, &shared))?
         };
         Ok(Self { thread: Some(thread), shared })
+    }
+
+    /// Ends the thread, and lets it tell so; a Redis that does not answer is waited for until the patience is over.
+    pub async fn end(self, patience: Duration) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let Some(thread) = &self.thread else { return };
+        thread.thread().unpark();
+        let began = Instant::now();
+        while !thread.is_finished() && began.elapsed() < patience {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// For those who only look.
@@ -114,21 +137,23 @@ fn beat(mut beater: Beater, every: Duration, shared: &Shared) {
     let mut failures = 0;
     while !shared.stop.load(Ordering::Relaxed) {
         shared.last_round_ms.store(milliseconds(shared.started.elapsed()), Ordering::Relaxed);
-        let pause = match beater.renew_all() {
+        let pause = match beater.beat() {
             Ok(()) => {
+                shared.last_answer_ms.store(milliseconds(shared.started.elapsed()), Ordering::Relaxed);
                 failures = 0;
                 every
             }
             Err(error) => {
                 beater.connection = None;
                 failures += 1;
-                warn!(error = %error, failures, "leases not renewed");
+                warn!(error = %error, failures, "heartbeat failed, leases are not renewed");
                 // Never longer than a beat: the grace after an outage is one lease.
                 connection::backoff(failures).min(every)
             }
         };
         thread::park_timeout(pause);
     }
+    beater.end();
 }
 
 struct Beater {
@@ -136,22 +161,35 @@ struct Beater {
     keys: Keys,
     leases: Leases,
     lease: Duration,
+    identity: Identity,
     metrics: Metrics,
     connection: Option<Connection>,
 }
 
 impl Beater {
-    fn renew_all(&mut self) -> RedisResult<()> {
-        let held = self.leases.renewable();
-        if held.is_empty() {
-            return Ok(());
-        }
+    /// Leases first: the rest is for those who look.
+    fn beat(&mut self) -> RedisResult<()> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        for batch in held.chunks(BATCH) {
-            for lost in self.renew(&mut connection, batch)? {
+        self.renew_all(&mut connection)?;
+        self.identity.tell(&mut connection, &self.keys, Some(&self.leases))?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// The process is gone from the list at once, if Redis is there; else it is forgotten by the others.
+    fn end(&mut self) {
+        let Some(connection) = &mut self.connection else { return };
+        if let Err(error) = self.identity.tell(connection, &self.keys, None) {
+            debug!(error = %error, "end of the process not told");
+        }
+    }
+
+    fn renew_all(&self, connection: &mut Connection) -> RedisResult<()> {
+        for batch in self.leases.renewable().chunks(BATCH) {
+            for lost in self.renew(connection, batch)? {
                 let key = &batch[lost - 1];
                 debug!(job.id = %String::from_utf8_lossy(&key.id), job.kind = %key.kind, "lease lost");
                 if self.leases.lose(key) {
@@ -159,7 +197,6 @@ impl Beater {
                 }
             }
         }
-        self.connection = Some(connection);
         Ok(())
     }
 

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use darkroom_jobs::{JobId, Kind, Producer, Receipt, Status, redis_keys::Keys};
+use darkroom_jobs::{JobId, Kind, Producer, Receipt, Status, redis_keys::Keys, wire};
 use redis::{Pipeline, RedisError, aio::ConnectionManager};
+
+use super::presence::Presence;
 
 /// Most jobs of one queue that a look goes through.
 const MOST: usize = 10_000;
@@ -52,6 +54,16 @@ pub struct QueueStats {
     pub settled: BTreeMap<String, u64>,
 }
 
+/// A process that works.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Seen {
+    /// What it told last.
+    #[serde(flatten)]
+    pub presence: Presence,
+    /// How long ago that was, in milliseconds.
+    pub silent_ms: u64,
+}
+
 /// A job that a worker has.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Running {
@@ -64,6 +76,9 @@ pub struct Running {
     /// Deliveries begun, this one included.
     pub deliveries: u64,
 }
+
+/// A page of a hash: where to go on, field and value of each entry.
+type Page = (u64, Vec<(String, String)>);
 
 /// Paused or not, the hash of totals, the next ids, Redis' time.
 type Look = (bool, BTreeMap<String, i64>, Vec<Vec<u8>>, (u64, u64));
@@ -85,12 +100,12 @@ impl Inspector {
     pub async fn counts(&self, kind: Kind) -> Result<Counts, RedisError> {
         let queue = self.keys.queue(kind);
         let mut pipeline = Pipeline::new();
-        pipeline.atomic().cmd("LLEN").arg(queue.active());
+        pipeline.cmd("LLEN").arg(queue.active());
         for set in [queue.scheduled(), queue.leases(), queue.done(), queue.dead()] {
             pipeline.cmd("ZCARD").arg(set);
         }
         let (active, scheduled, leased, done, dead) =
-            pipeline.query_async(&mut self.connection.clone()).await?;
+            wire::read_at_once(&mut self.connection.clone(), &pipeline).await?;
         Ok(Counts { kind, active, scheduled, leased, done, dead })
     }
 
@@ -130,6 +145,41 @@ impl Inspector {
         let known: Vec<Ready> = pipeline.query_async(&mut self.connection.clone()).await?;
         let waiting = known.into_iter().find(|(_, _, result)| result.is_none());
         Ok(waiting.map(|(ready, enqueued, _)| now.saturating_sub(ready.or(enqueued).unwrap_or(now))))
+    }
+
+    /// The processes that work, by host and start; one that fell silent is not among them.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not answer.
+    pub async fn workers(&self) -> Result<Vec<Seen>, RedisError> {
+        let (mut cursor, mut found) = (0_u64, BTreeMap::new());
+        let now = loop {
+            let ((next, page), (seconds, micros)): (Page, (u64, u64)) = Pipeline::new()
+                .cmd("HSCAN")
+                .arg(self.keys.workers())
+                .arg(cursor)
+                .arg(&["COUNT", "100"])
+                .cmd("TIME")
+                .query_async(&mut self.connection.clone())
+                .await?;
+            found.extend(page);
+            cursor = next;
+            if cursor == 0 {
+                break seconds * 1000 + micros / 1000;
+            }
+        };
+        let seen = found.into_values().filter_map(|record| {
+            let presence: Presence = serde_json::from_str(&record).ok()?;
+            let silent_ms = now.saturating_sub(presence.beat_at_ms);
+            (now <= presence.silent_at_ms).then_some(Seen { presence, silent_ms })
+        });
+        let mut seen: Vec<_> = seen.collect();
+        seen.sort_by(|one, other| {
+            let by = |seen: &Seen| (seen.presence.host.clone(), std::cmp::Reverse(seen.presence.uptime_ms));
+            by(one).cmp(&by(other))
+        });
+        Ok(seen)
     }
 
     /// The jobs of one queue that workers have, at most `limit`, the longest first.

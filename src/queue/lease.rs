@@ -3,13 +3,17 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use darkroom_jobs::Kind;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
-use super::{clock::Clock, consumer::Command};
+use super::{
+    clock::{Clock, milliseconds},
+    consumer::Command,
+};
 
 /// A lease is renewed until its job is this much past its deadline.
 const MAX_OVERDUE: Duration = Duration::from_secs(10);
@@ -96,9 +100,21 @@ impl Drop for Lease {
 #[derive(Clone, Debug, Default)]
 pub struct Leases(Arc<Mutex<HashMap<LeaseKey, Held>>>);
 
+/// A job that a process runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The job.
+    pub job_id: String,
+    /// Its queue.
+    pub kind: String,
+    /// How long this delivery has been running, in milliseconds.
+    pub running_ms: u64,
+}
+
 #[derive(Debug)]
 struct Held {
     clock: Clock,
+    since: Instant,
     lost: watch::Sender<bool>,
 }
 
@@ -119,6 +135,16 @@ impl Leases {
         self.table().iter().filter(|(_, held)| !overdue(held)).map(|(key, _)| key.clone()).collect()
     }
 
+    /// What is held, for those who look.
+    pub(super) fn runs(&self) -> Vec<Run> {
+        let run = |(key, held): (&LeaseKey, &Held)| Run {
+            job_id: String::from_utf8_lossy(&key.id).into_owned(),
+            kind: key.kind.as_str().into(),
+            running_ms: milliseconds(held.since.elapsed()),
+        };
+        self.table().iter().map(run).collect()
+    }
+
     /// Says whether that is news.
     pub(super) fn lose(&self, key: &LeaseKey) -> bool {
         self.table().get(key).is_some_and(|held| !held.lost.send_replace(true))
@@ -126,7 +152,7 @@ impl Leases {
 
     fn insert(&self, key: LeaseKey, clock: Clock) -> watch::Receiver<bool> {
         let (lost, receiver) = watch::channel(false);
-        self.table().insert(key, Held { clock, lost });
+        self.table().insert(key, Held { clock, since: Instant::now(), lost });
         receiver
     }
 

@@ -4,13 +4,16 @@
 //! the queue knows no bucket.
 
 use darkroom_jobs::{
-    ErrorCode, Event, JobId, Kind, Producer, Receipt, Source, SourceFacts, Status, Timestamp,
-    redis_keys::Keys, wire,
+    ErrorCode, Event, Ingest, JobId, Kind, OwnerPrefix, Payload, Producer, Receipt, Source, SourceFacts,
+    Status, Timestamp, Upload, redis_keys::Keys,
 };
-use redis::{AsyncCommands as _, Pipeline, RedisError, RedisResult, aio::ConnectionManager};
+use redis::{
+    AsyncCommands as _, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
+    aio::ConnectionManager,
+};
 use serde::Deserialize;
 
-use super::scripts;
+use super::{connection, scripts};
 
 /// Most jobs that one call of a script touches.
 const BATCH: usize = 500;
@@ -107,16 +110,10 @@ impl Operator {
             .hget(queue.meta(id), "idempotency_key")
             .query_async(&mut self.connection.clone())
             .await?;
-        let discarded: RedisResult<u8> = scripts::JOB_DISCARD
-            .key(queue.dead())
-            .key(queue.data())
-            .key(queue.meta(id))
-            .key(queue.stats())
-            .key(queue.idempotency(&key.unwrap_or_default()))
-            .arg(id.as_str())
-            .invoke_async(&mut self.connection.clone())
-            .await;
-        match self.answered(discarded).await? {
+        let mut call = scripts::JOB_DISCARD.key(queue.dead());
+        call.key(queue.data()).key(queue.meta(id)).key(queue.stats());
+        call.key(queue.idempotency(&key.unwrap_or_default())).arg(id.as_str());
+        match self.call::<u8>(&call).await? {
             0 => Err(refusal(&self.receipt(id).await?)),
             _ => Ok(Removed { receipt, original: payload.as_deref().and_then(original) }),
         }
@@ -139,10 +136,11 @@ impl Operator {
                 .cmd("TIME")
                 .query_async(&mut self.connection.clone())
                 .await?;
+            let owner = payload.as_deref().and_then(|payload| owner_of(receipt.kind, payload));
             let original = payload.as_deref().and_then(original);
             let now = Timestamp::from_unix_ms(seconds * 1000 + micros / 1000);
             let receipt = cancelled(receipt, original.as_ref(), now);
-            match self.write_cancelled(&receipt).await? {
+            match self.write_cancelled(&receipt, owner.as_ref()).await? {
                 1 => return Ok(Removed { receipt, original }),
                 4 => {}
                 _ => return Err(refusal(&self.receipt(id).await?)),
@@ -159,7 +157,7 @@ impl Operator {
     /// When Redis does not answer.
     pub async fn pause(&self, kind: Kind) -> Result<bool, RedisError> {
         let paused = self.keys.queue(kind).paused();
-        self.answered(scripts::QUEUE_PAUSE.key(paused).invoke_async(&mut self.connection.clone()).await).await
+        self.call(&scripts::QUEUE_PAUSE.key(paused)).await
     }
 
     /// Lets workers claim from a queue again, at once. Says whether it was paused.
@@ -169,9 +167,9 @@ impl Operator {
     /// When Redis does not answer.
     pub async fn resume(&self, kind: Kind) -> Result<bool, RedisError> {
         let paused = self.keys.queue(kind).paused();
-        let call = &mut scripts::QUEUE_RESUME.key(paused);
+        let mut call = scripts::QUEUE_RESUME.key(paused);
         call.key(self.keys.wake()).arg(kind.as_str());
-        self.answered(call.invoke_async(&mut self.connection.clone()).await).await
+        self.call(&call).await
     }
 
     /// Whether workers are kept from claiming.
@@ -189,28 +187,21 @@ impl Operator {
     }
 
     /// Writes the receipt, and gives the script's answer.
-    async fn write_cancelled(&self, receipt: &Receipt) -> Result<u8, RedisError> {
+    async fn write_cancelled(
+        &self,
+        receipt: &Receipt,
+        owner: Option<&OwnerPrefix>,
+    ) -> Result<u8, RedisError> {
         let id = &receipt.job_id;
         let queue = self.keys.queue(receipt.kind);
-        let json = |value: serde_json::Result<String>| value.expect("receipts and events are plain JSON");
-        let event = Event::of_receipt(receipt).map(|event| json(serde_json::to_string(&event)));
-        let written = scripts::JOB_CANCEL
-            .key(queue.leases())
-            .key(queue.data())
-            .key(queue.meta(id))
-            .key(queue.scheduled())
-            .key(queue.done())
-            .key(queue.dead())
-            .key(queue.stats())
-            .key(self.keys.events())
-            .key(self.keys.settled())
-            .arg(id.as_str())
-            .arg(receipt.deliveries)
-            .arg(json(serde_json::to_string(receipt)))
-            .arg(event.unwrap_or_default())
-            .invoke_async(&mut self.connection.clone())
-            .await;
-        self.answered(written).await
+        let json = serde_json::to_string(receipt).expect("a receipt is plain JSON");
+        let event = Event::json_of_receipt(receipt, &json);
+        let mut call = scripts::JOB_CANCEL.key(queue.leases());
+        call.key(queue.data()).key(queue.meta(id)).key(queue.scheduled()).key(queue.done()).key(queue.dead());
+        call.key(queue.stats()).key(self.keys.events()).key(self.keys.settled());
+        call.arg(id.as_str()).arg(receipt.deliveries).arg(json).arg(event.unwrap_or_default());
+        call.arg(owner.map_or("", OwnerPrefix::as_str));
+        self.call(&call).await
     }
 
     /// Ids of all dead jobs, the oldest first.
@@ -263,15 +254,15 @@ impl Operator {
         let mut call = scripts::JOBS_RETRY.prepare_invoke();
         call.key(queue.dead()).key(queue.active()).key(queue.stats()).key(queue.meta_prefix());
         call.key(self.keys.wake()).arg(kind.as_str()).arg(ids);
-        self.answered(call.invoke_async(&mut self.connection.clone()).await).await
+        self.call(&call).await
     }
 
-    /// As Redis answered; a primary that has become a replica is left, so that repeating the call helps.
-    async fn answered<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
-        if let Err(error) = &answer {
-            wire::leave_replica(&mut self.connection.clone(), error).await;
-        }
-        answer
+    /// Calls a script, at the new primary when the old one has become a replica.
+    async fn call<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> RedisResult<T> {
+        connection::at_the_primary(&self.connection, |mut redis| async move {
+            call.invoke_async(&mut redis).await
+        })
+        .await
     }
 }
 
@@ -303,4 +294,19 @@ fn original(payload: &[u8]) -> Option<Source> {
         source: Source,
     }
     serde_json::from_slice::<Named>(payload).ok().map(|named| named.source)
+}
+
+/// Whose picture the payload is about.
+fn owner_of(kind: Kind, payload: &[u8]) -> Option<OwnerPrefix> {
+    match kind {
+        Kind::Upload => {
+            let payload = Payload::<Upload>::decode(payload).ok()?;
+            Some(OwnerPrefix::user(&payload.job.user_id))
+        }
+        Kind::Ingest => {
+            let payload = Payload::<Ingest>::decode(payload).ok()?;
+            Some(OwnerPrefix::product(&payload.job.product_id))
+        }
+        Kind::Delete | Kind::BucketHealth => None,
+    }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use darkroom_jobs::{BucketHealth, Job as _, JobId, Payload, redis_keys::Keys, wire};
+use darkroom_jobs::{BucketHealth, Job as _, JobId, Payload, redis_keys::Keys};
 use redis::{RedisResult, aio::ConnectionManager};
 
-use super::{clock::milliseconds, scripts};
+use super::{clock::milliseconds, connection, scripts};
 
 /// Enqueues the periodic look at the bucket.
 #[derive(Clone)]
@@ -30,25 +30,21 @@ impl Periodic {
     pub async fn tick(&self) -> RedisResult<bool> {
         let (queue, id) = (self.keys.queue(BucketHealth::KIND), JobId::generate());
         let payload = serde_json::to_string(&Payload::from(BucketHealth::default()));
-        let enqueued = scripts::SLOT_ENQUEUE
-            .key(queue.slot())
-            .key(queue.data())
+        let mut call = scripts::SLOT_ENQUEUE.key(queue.slot());
+        call.key(queue.data())
             .key(queue.meta(&id))
             .key(queue.active())
             .key(queue.scheduled())
-            .key(queue.leases())
-            .key(self.keys.wake())
-            .arg(milliseconds(self.period))
-            .arg(id.as_str())
-            .arg(payload.expect("a job is plain JSON"))
-            .arg(BucketHealth::KIND.as_str())
-            .arg(BucketHealth::MAX_ATTEMPTS)
-            .invoke_async(&mut self.redis.clone())
-            .await;
-        if let Err(error) = &enqueued {
-            wire::leave_replica(&mut self.redis.clone(), error).await;
-        }
-        enqueued
+            .key(queue.leases());
+        call.key(self.keys.wake()).arg(milliseconds(self.period)).arg(id.as_str());
+        call.arg(payload.expect("a job is plain JSON")).arg(BucketHealth::KIND.as_str());
+        call.arg(BucketHealth::MAX_ATTEMPTS);
+        let call = &call;
+        connection::at_the_primary(
+            &self.redis,
+            |mut redis| async move { call.invoke_async(&mut redis).await },
+        )
+        .await
     }
 }
 

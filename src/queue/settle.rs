@@ -1,9 +1,10 @@
 //! What is written about a delivery when it ends.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use darkroom_jobs::{Event, JobId, Receipt, redis_keys::Keys};
+use darkroom_jobs::{Event, JobId, Kind, OwnerPrefix, Receipt, redis_keys::Keys};
 use redis::{RedisResult, aio::ConnectionManager};
+use serde_json::{Value, json};
 
 use super::{clock::milliseconds, lease::LeaseKey, scripts};
 
@@ -13,26 +14,30 @@ pub enum Settlement {
     /// Final, and the payload is not needed again.
     Done {
         /// Status `done`, `superseded`, `expired` or `cancelled`.
-        receipt: Box<Receipt>,
+        receipt: Arc<Receipt>,
         /// Whether it is announced.
         announced: bool,
         /// A job with the same payload that comes later.
         follower: Option<Follower>,
+        /// Whose picture it was about: without its payload the job is found by that alone.
+        owner: Option<OwnerPrefix>,
     },
     /// Final, kept for a person to look at and to retry.
     Dead {
         /// Status `failed`.
-        receipt: Box<Receipt>,
+        receipt: Arc<Receipt>,
         /// Bytes of the payload that are kept; `None` keeps all.
         excerpt: Option<usize>,
+        /// Whose picture it was about.
+        owner: Option<OwnerPrefix>,
     },
     /// To be delivered again.
     Again {
         /// Status `retrying` or `queued`.
-        receipt: Box<Receipt>,
+        receipt: Arc<Receipt>,
         /// From now.
         after: Duration,
-        /// For the next delivery.
+        /// For the next delivery; `None` leaves it what this one was told, or has written.
         note: Option<String>,
         /// Ours to wait: its time is limited in all.
         deferred: bool,
@@ -61,67 +66,88 @@ pub enum Settled {
 
 impl Settlement {
     /// What is told about the job.
-    pub fn receipt(&self) -> &Receipt {
+    pub fn receipt(&self) -> &Arc<Receipt> {
         match self {
             Self::Done { receipt, .. } | Self::Dead { receipt, .. } | Self::Again { receipt, .. } => receipt,
         }
     }
 
-    fn event(&self) -> Option<Event> {
+    fn owner(&self) -> &str {
         match self {
-            Self::Done { announced: false, .. } | Self::Again { .. } => None,
-            Self::Done { receipt, .. } | Self::Dead { receipt, .. } => Event::of_receipt(receipt),
+            Self::Done { owner, .. } | Self::Dead { owner, .. } => {
+                owner.as_ref().map_or("", OwnerPrefix::as_str)
+            }
+            Self::Again { .. } => "",
+        }
+    }
+
+    fn is_announced(&self) -> bool {
+        match self {
+            Self::Done { announced, .. } => *announced,
+            Self::Dead { .. } => true,
+            Self::Again { .. } => false,
         }
     }
 }
 
-/// Writes a settlement: all of it or nothing; a repetition changes nothing.
-pub(super) async fn write(
+/// Most deliveries that one call of the script ends: some 2 ms of Redis.
+pub(super) const BATCH: usize = 50;
+
+/// What the script is told of one delivery.
+struct Row {
+    outcome: &'static str,
+    receipt: String,
+    event: String,
+    more: Option<Value>,
+}
+
+impl Row {
+    fn new(settlement: &Settlement) -> Self {
+        let told = settlement.receipt();
+        let json = serde_json::to_string(&**told).expect("a receipt is plain JSON");
+        let event = settlement.is_announced().then(|| Event::json_of_receipt(told, &json)).flatten();
+        let event = event.unwrap_or_default();
+        let result = |json| format!(r#"{{"Ok":{json}}}"#);
+        let (outcome, receipt, more) = match settlement {
+            Settlement::Again { after, note, deferred, .. } => {
+                let mut more = json!({ "after_ms": milliseconds(*after), "deferred": deferred });
+                if let Some(note) = note {
+                    more["note"] = note.as_str().into();
+                }
+                ("again", json, Some(more))
+            }
+            Settlement::Done { follower, .. } => {
+                let next = follower.as_ref().map(
+                    |next| json!({ "id": next.id, "after_ms": milliseconds(next.after), "note": next.note }),
+                );
+                ("done", result(json), next.map(|next| json!({ "next": next })))
+            }
+            Settlement::Dead { excerpt, .. } => {
+                ("dead", result(json), excerpt.map(|bytes| json!({ "excerpt": bytes })))
+            }
+        };
+        Self { outcome, receipt, event, more }
+    }
+}
+
+/// Writes how deliveries of one queue ended, at most [`BATCH`]: of each all or nothing; a repetition changes nothing.
+pub(super) async fn write<'a>(
     redis: &mut ConnectionManager,
     keys: &Keys,
-    lease: &LeaseKey,
-    settlement: &Settlement,
-) -> RedisResult<Settled> {
-    let receipt = settlement.receipt();
-    let queue = keys.queue(lease.kind);
-    let meta = [queue.meta_prefix().into_bytes(), lease.id.clone()].concat();
-    let json = |value: serde_json::Result<String>| value.expect("receipts and events are plain JSON");
-    let event = settlement.event().map(|event| json(serde_json::to_string(&event))).unwrap_or_default();
-    let (mut outcome, mut after, mut note, mut deferred, mut excerpt, mut follower) =
-        ("done", Duration::ZERO, "", false, 0, None);
-    match settlement {
-        Settlement::Done { follower: next, .. } => follower = next.as_ref(),
-        Settlement::Dead { excerpt: kept, .. } => (outcome, excerpt) = ("dead", kept.unwrap_or(0)),
-        Settlement::Again { after: pause, note: text, deferred: ours, .. } => {
-            (outcome, after, note, deferred) = ("again", *pause, text.as_deref().unwrap_or(""), *ours);
-        }
+    kind: Kind,
+    ended: impl Iterator<Item = (&'a LeaseKey, &'a Settlement)>,
+) -> RedisResult<Vec<Settled>> {
+    let queue = keys.queue(kind);
+    let mut call = scripts::JOBS_SETTLE.prepare_invoke();
+    call.key(queue.leases()).key(queue.data()).key(queue.meta_prefix()).key(queue.scheduled());
+    call.key(queue.done()).key(queue.dead()).key(queue.stats()).key(keys.events()).key(keys.settled());
+    for (lease, settlement) in ended {
+        let (receipt, row) = (settlement.receipt(), Row::new(settlement));
+        call.arg(&lease.id).arg(&lease.token).arg(row.outcome).arg(receipt.status.as_str());
+        call.arg(row.receipt).arg(row.event).arg(receipt.attempts);
+        call.arg(row.more.map(|more| more.to_string()).unwrap_or_default()).arg(settlement.owner());
     }
-    let written: u8 = scripts::JOB_SETTLE
-        .key(queue.leases())
-        .key(queue.data())
-        .key(&meta)
-        .key(queue.scheduled())
-        .key(queue.done())
-        .key(queue.dead())
-        .key(queue.stats())
-        .key(keys.events())
-        .key(keys.settled())
-        .key(follower.map_or(meta.clone(), |next| queue.meta(&next.id).into_bytes()))
-        .arg(&lease.id)
-        .arg(&lease.token)
-        .arg(outcome)
-        .arg(receipt.status.as_str())
-        .arg(json(serde_json::to_string(receipt)))
-        .arg(event)
-        .arg(receipt.attempts)
-        .arg(milliseconds(after))
-        .arg(note)
-        .arg(u8::from(deferred))
-        .arg(excerpt)
-        .arg(follower.map_or("", |next| next.id.as_str()))
-        .arg(follower.map_or(0, |next| milliseconds(next.after)))
-        .arg(follower.map_or("", |next| &next.note))
-        .invoke_async(redis)
-        .await?;
-    Ok(if written == 1 { Settled::Written } else { Settled::Lost })
+    let written: Vec<u8> = call.invoke_async(redis).await?;
+    let settled = |written| if written == 1 { Settled::Written } else { Settled::Lost };
+    Ok(written.into_iter().map(settled).collect())
 }

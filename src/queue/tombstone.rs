@@ -19,11 +19,31 @@ pub struct Tombstones {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// Nobody asked for its removal, and the job is still ours.
-    Wanted,
-    /// It was deleted then.
-    Deleted(Timestamp),
+    Wanted {
+        /// When everything of the owner was deleted that was enqueued before this job: what is there from then is not
+        /// wanted.
+        since: Option<Timestamp>,
+    },
+    /// It was deleted.
+    Deleted {
+        /// By then.
+        at: Timestamp,
+        /// Whether with everything of its owner.
+        with_owner: bool,
+    },
     /// Another worker may have the job.
     LeaseLost,
+}
+
+/// The tombstone of an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grave {
+    /// The deletion.
+    pub deleted_at: Timestamp,
+    /// Whether the tombstone was there before.
+    pub stood: bool,
+    /// Now, by Redis' clock.
+    pub now: Timestamp,
 }
 
 impl Tombstones {
@@ -70,12 +90,67 @@ impl Tombstones {
                 async move { questions.query_async(&mut redis).await }
             })
             .await?;
-        let deleted = image.into_iter().chain(owner.filter(|ms| *ms >= enqueued_at.unix_ms())).max();
-        Ok(match deleted {
-            Some(ms) => Look::Deleted(Timestamp::from_unix_ms(ms)),
+        let erased = owner.filter(|ms| *ms >= enqueued_at.unix_ms());
+        Ok(match image.max(erased) {
+            Some(ms) => Look::Deleted { at: Timestamp::from_unix_ms(ms), with_owner: erased.is_some() },
             None if token.as_deref() != Some(&lease.token) => Look::LeaseLost,
-            None => Look::Wanted,
+            None => Look::Wanted { since: owner.map(Timestamp::from_unix_ms) },
         })
+    }
+
+    /// Says that everything of an owner is deleted, before anything is removed, and again at each later sweep. The
+    /// deletion keeps its moment, however often its job is delivered: the owner may have come back since. `told` is that
+    /// moment, if an earlier delivery left it. `None`: the job is not ours any more.
+    ///
+    /// # Errors
+    ///
+    /// Redis': then nothing may be removed.
+    pub async fn bury_owner(
+        &self,
+        lease: &LeaseKey,
+        owner: &OwnerPrefix,
+        told: Option<Timestamp>,
+    ) -> RedisResult<Option<Grave>> {
+        let meta = [self.keys.queue(lease.kind).meta_prefix().into_bytes(), lease.id.clone()].concat();
+        let (ms, stood, now): (u64, bool, u64) = connection::repeated(&self.redis, |mut redis| {
+            let mut call = scripts::OWNER_BURY.key(self.keys.tombstone(owner));
+            call.key(&meta).arg(&lease.token).arg(milliseconds(self.ttl));
+            call.arg(told.map_or(0, Timestamp::unix_ms));
+            async move { call.invoke_async(&mut redis).await }
+        })
+        .await?;
+        let moment = Timestamp::from_unix_ms;
+        Ok((ms > 0).then(|| Grave { deleted_at: moment(ms), stood, now: moment(now) }))
+    }
+
+    /// Whether the tombstone of that deletion, or a later one, is still there.
+    ///
+    /// # Errors
+    ///
+    /// Redis': then nothing is known.
+    pub async fn stands(&self, name: impl std::fmt::Display, deleted_at: Timestamp) -> RedisResult<bool> {
+        let tombstone = self.keys.tombstone(name);
+        let found: Option<u64> = connection::repeated(&self.redis, |mut redis| {
+            let tombstone = &tombstone;
+            async move { redis::cmd("GET").arg(tombstone).query_async(&mut redis).await }
+        })
+        .await?;
+        Ok(found.is_some_and(|ms| ms >= deleted_at.unix_ms()))
+    }
+
+    /// Leaves a note of at most 1 KiB for the job's next delivery, however this one ends. `false`: the job is not ours any more.
+    ///
+    /// # Errors
+    ///
+    /// Redis'.
+    pub async fn leave_note(&self, lease: &LeaseKey, note: &str) -> RedisResult<bool> {
+        let meta = [self.keys.queue(lease.kind).meta_prefix().into_bytes(), lease.id.clone()].concat();
+        connection::repeated(&self.redis, |mut redis| {
+            let mut call = scripts::NOTE_WRITE.key(&meta);
+            call.arg(&lease.token).arg(note);
+            async move { call.invoke_async(&mut redis).await }
+        })
+        .await
     }
 }
 

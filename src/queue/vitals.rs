@@ -41,6 +41,11 @@ impl Vitals {
         self.0.pulse.get().is_some_and(Pulse::claims) && self.0.stopped.get().is_none()
     }
 
+    /// How long ago Redis last answered the heartbeat; `None` before the beginning.
+    pub fn beat_age(&self) -> Option<Duration> {
+        self.0.pulse.get().map(Pulse::beat_age)
+    }
+
     /// How long ago the worker was told to stop.
     pub fn stopping_for(&self) -> Option<Duration> {
         self.0.stopped.get().map(Instant::elapsed)

@@ -1,6 +1,13 @@
 //! What the sandbox measures; who renders it is not known here.
 
-use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
+use darkroom_jobs::ErrorCode;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::wire::HeldBy;
 
 /// What the sandbox measures. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -8,7 +15,24 @@ pub struct Metrics {
     pixels: Gauge,
     memory_used: Gauge,
     memory: Gauge,
+    decoders: Gauge,
+    deaths: Family<Death, Counter>,
+    held: Family<Held, Gauge>,
 }
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Death {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Held {
+    by: &'static str,
+}
+
+/// A decoder that is ready or at work; it is counted until this is dropped.
+#[derive(Debug)]
+pub(super) struct Ready(Gauge);
 
 /// A picture in work; it is counted until this is dropped.
 #[derive(Debug)]
@@ -31,9 +55,26 @@ impl Metrics {
             ("darkroom_work_pixels", "Pixels of the originals that are in work", &self.pixels),
             ("darkroom_image_memory_used_bytes", "Memory set aside for pictures in work", &self.memory_used),
             ("darkroom_image_memory_bytes", "Memory that pictures in work may have", &self.memory),
+            ("darkroom_decoders", "Decoders that are ready or at work", &self.decoders),
         ] {
             registry.register(name, help, gauge.clone());
         }
+        let deaths = "Decoders that died of a picture, by what the picture is blamed for";
+        registry.register("darkroom_decoder_deaths", deaths, self.deaths.clone());
+        let held = "Whether seccomp and landlock hold the decoders, besides their limits";
+        registry.register("darkroom_decoder_held", held, self.held.clone());
+    }
+
+    pub(super) fn decoder(&self, held_by: HeldBy) -> Ready {
+        for (by, held) in [("seccomp", held_by.seccomp), ("landlock", held_by.landlock)] {
+            self.held.get_or_create(&Held { by }).set(held.into());
+        }
+        self.decoders.inc();
+        Ready(self.decoders.clone())
+    }
+
+    pub(super) fn died(&self, code: ErrorCode) {
+        self.deaths.get_or_create(&Death { code: code.as_str() }).inc();
     }
 
     pub(super) fn begin(&self, pixels: u64, bytes: u64) -> InWork {
@@ -48,6 +89,12 @@ impl Drop for InWork {
     fn drop(&mut self) {
         self.metrics.pixels.dec_by(self.pixels);
         self.metrics.memory_used.dec_by(self.bytes);
+    }
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -1,28 +1,42 @@
-//! Where decoding runs: at most one picture a core, within a memory budget and a deadline.
+//! Where decoding runs: at most one picture a core, within a memory budget and a deadline, in processes that can be killed
+//! and that can do nothing else. `docs/sandbox.md` has the picture.
 //!
 //! The one way to call imaging. Never knows jobs, buckets or queues.
 
+mod answer;
+#[cfg(all(test, feature = "dev"))]
+mod answer_tests;
 mod budget;
+mod call;
+pub mod child;
+mod decoder;
+#[cfg(feature = "test-hooks")]
+pub mod faults;
+mod jail;
 mod machine;
 pub mod metrics;
+mod place;
+mod shared;
+mod sys;
 mod thread;
+mod wire;
 
-use std::{
-    num::NonZero,
-    time::{Duration, Instant},
-};
+use std::{num::NonZero, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use darkroom_jobs::ErrorCode;
 use serde_json::Value;
 
 use crate::{
-    config, digest,
-    imaging::{self, Limits, Normalized, Preset, PresetName, Stage, header::Header},
+    config,
+    imaging::{self, Limits, Normalized, Preset, PresetName, header::Header},
 };
 use budget::{Budget, Reservation};
+pub use decoder::Program;
 use metrics::Metrics;
+use place::{Places, Work};
 use thread::Threads;
+pub use wire::HeldBy;
 
 /// Why a picture was not made.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +53,15 @@ pub enum Error {
     /// The decoder was not done in time.
     #[error("decoding took longer than {} ms", .0.as_millis())]
     Timeout(Duration),
-    /// The decoder panicked.
+    /// The decoder took more memory than was set aside for the picture, by far, or than the machine has.
+    #[error("decoding took too much memory")]
+    OutOfMemory,
+    /// The decoder died, or answered what no decoder answers.
     #[error("the decoder crashed")]
     Crashed,
+    /// There is no decoder, and none can be started: nobody's fault, the job is put off.
+    #[error("no decoder could be started")]
+    NoDecoder,
 }
 
 impl Error {
@@ -50,9 +70,10 @@ impl Error {
         match self {
             Self::Imaging(error) => error.code(),
             Self::NeverFits(_) => ErrorCode::ImageTooComplex,
-            Self::NoMemory => ErrorCode::DecodeOutOfMemory,
+            Self::NoMemory | Self::OutOfMemory => ErrorCode::DecodeOutOfMemory,
             Self::Timeout(_) => ErrorCode::DecodeTimeout,
             Self::Crashed => ErrorCode::DecodeCrashed,
+            Self::NoDecoder => ErrorCode::Internal,
         }
     }
 
@@ -105,13 +126,7 @@ pub struct Timings {
     pub encode: Duration,
 }
 
-/// What one picture will need.
-struct Needs {
-    bytes: u64,
-    pixels: u64,
-}
-
-/// Makes pictures. Cloning shares the memory budget and the cores.
+/// Makes pictures. Cloning shares the memory budget, the cores and the decoders.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     user_photo: Preset,
@@ -120,15 +135,23 @@ pub struct Sandbox {
     deadline: Duration,
     memory_wait: Duration,
     budget: Budget,
-    threads: Threads,
+    headers: Threads,
+    places: Arc<Places>,
     metrics: Metrics,
 }
 
 impl Sandbox {
-    /// A sandbox with as many places as there are cores.
+    /// A sandbox with as many places as there are cores; a decoder is started when there is work for it. Decoders are
+    /// this program: for another one, a test for example, see [`Sandbox::with_program`].
     pub fn new(settings: &config::Imaging) -> Self {
+        Self::with_program(settings, Program::this())
+    }
+
+    /// The same, with decoders that are another executable of this version of darkroom.
+    pub fn with_program(settings: &config::Imaging, program: Program) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let memory = machine::bytes(settings.image_memory);
+        let metrics = Metrics::new(memory);
         Self {
             user_photo: settings.preset_user_photo,
             product: settings.preset_product,
@@ -136,19 +159,25 @@ impl Sandbox {
             deadline: settings.decode_timeout,
             memory_wait: settings.memory_wait,
             budget: Budget::new(memory, cores),
-            threads: Threads::new(settings.decode_timeout),
-            metrics: Metrics::new(memory),
+            headers: Threads::new(settings.decode_timeout),
+            places: Arc::new(Places::new(program, cores, settings.decode_timeout, metrics.clone())),
+            metrics,
         }
+    }
+
+    /// Starts all decoders, for a process that will need them, and logs what holds them.
+    pub fn start_decoders(&self) {
+        self.places.open_all();
     }
 
     /// Makes a clean JPEG of an original. `on_wait` hears `true` when the picture starts to wait for its turn and `false`
     /// when it has it: a job's clock stands still meanwhile. Dropping the future gives up; memory and core are free
-    /// again when the decoder has really ended.
+    /// again when the decoder has really ended, which is killed for it.
     ///
     /// # Errors
     ///
-    /// [`Error::Imaging`] and [`Error::NeverFits`]: asking again will not help. [`Error::NoMemory`]: ask later.
-    /// [`Error::Timeout`] and [`Error::Crashed`]: may help once.
+    /// [`Error::Imaging`] and [`Error::NeverFits`]: asking again will not help. [`Error::NoMemory`] and
+    /// [`Error::NoDecoder`]: ask later. [`Error::Timeout`], [`Error::OutOfMemory`] and [`Error::Crashed`]: may help once.
     pub async fn normalize(
         &self,
         original: Bytes,
@@ -160,22 +189,27 @@ impl Sandbox {
             PresetName::UserPhoto => self.user_photo,
             PresetName::Product => self.product,
         };
-        let needs = self.within_deadline((), self.needs(&original, preset)).await?;
-        let reservation = self.reserve(needs.bytes, priority, on_wait).await?;
-        let in_work = self.metrics.begin(needs.pixels, needs.bytes);
+        let header = self.header(&original).await?;
+        // The original lies in shared memory meanwhile.
+        let memory = header.peak_bytes(&preset) + original.len() as u64;
+        let reservation = self.reserve(memory, priority, on_wait).await?;
+        let in_work = self.metrics.begin(u64::from(header.width) * u64::from(header.height), memory);
 
         let limits = self.limits.clone();
-        self.within_deadline((reservation, in_work), move || photo(&original, &preset, &limits)).await
+        let work = Work { original, header, preset, limits, memory };
+        self.places.make(work, (reservation, in_work)).await
     }
 
-    /// What the picture will need; finding the markers of 32 MiB is work for a thread, too.
-    fn needs(&self, original: &Bytes, preset: Preset) -> impl FnOnce() -> Result<Needs, Error> + use<> {
-        let (original, limits) = (original.clone(), self.limits.clone());
-        move || {
-            let header = Header::read(&original, &limits)?;
-            let pixels = u64::from(header.width) * u64::from(header.height);
-            Ok(Needs { bytes: header.peak_bytes(&preset), pixels })
+    /// What the picture announces; finding the markers of 32 MiB is work for a thread, too. It is read here, by parsers
+    /// of our own in safe code, because a picture must not take a decoder while it waits for memory.
+    async fn header(&self, original: &Bytes) -> Result<Header, Error> {
+        if original.len() > shared::ORIGINAL {
+            let most = shared::ORIGINAL;
+            return Err(imaging::error::Error::TooComplex(format!("over {most} bytes")).into());
         }
+        let (original, limits) = (original.clone(), self.limits.clone());
+        let read = self.headers.run(move || Ok(Header::read(&original, &limits)?));
+        tokio::time::timeout(self.deadline, read).await.map_err(|_| Error::Timeout(self.deadline))?
     }
 
     /// What this sandbox measures.
@@ -183,19 +217,10 @@ impl Sandbox {
         &self.metrics
     }
 
-    async fn within_deadline<T: Send + 'static>(
-        &self,
-        held: impl Send + 'static,
-        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let made = tokio::time::timeout(self.deadline, self.threads.run(held, work)).await;
-        made.map_err(|_| Error::Timeout(self.deadline))?
-    }
-
-    /// How long the slowest decoder has overrun its deadline, if one has. A thread cannot be stopped: a process that has
-    /// lost some for good is better started anew.
+    /// How long the slowest reader of a header has overrun its deadline, if one has. A thread cannot be stopped: a
+    /// process that has lost some for good is better started anew.
     pub fn stuck(&self) -> Option<Duration> {
-        self.threads.stuck()
+        self.headers.stuck()
     }
 
     async fn reserve(
@@ -218,17 +243,7 @@ impl Sandbox {
     }
 }
 
-fn photo(original: &[u8], preset: &Preset, limits: &Limits) -> Result<Photo, Error> {
-    let (mut timings, mut since) = (Timings::default(), Instant::now());
-    let normalized = imaging::normalize(original, preset, limits, &mut |stage| {
-        let spent = match stage {
-            Stage::Decoded => &mut timings.decode,
-            Stage::Processed => &mut timings.process,
-            Stage::Encoded => &mut timings.encode,
-        };
-        *spent = since.elapsed();
-        since = Instant::now();
-    })?;
-    let sha256 = digest::sha256(&normalized.jpeg);
-    Ok(Photo { normalized, sha256, timings })
+/// What holds decoders on this machine, found out by starting one; none when that fails.
+pub fn held_by() -> Option<HeldBy> {
+    decoder::Decoder::start(&Program::this()).ok().map(|decoder| decoder.held_by())
 }

@@ -1,4 +1,4 @@
-//! Work on a blocking thread, which may panic and may run late.
+//! Reading a header on a blocking thread, which may panic and may run late.
 
 use std::{
     cell::Cell,
@@ -10,7 +10,7 @@ use std::{
 
 use super::Error;
 
-/// The decoders that run. Cloning shares them.
+/// The readers that run. Cloning shares them.
 #[derive(Clone, Debug)]
 pub(super) struct Threads {
     deadline: Duration,
@@ -23,37 +23,35 @@ struct Running {
     since: HashMap<u64, Instant>,
 }
 
-/// A decoder that runs; it is forgotten when this is dropped.
+/// A reader that runs; it is forgotten when this is dropped.
 struct Entry {
     number: u64,
     running: Arc<Mutex<Running>>,
 }
 
 thread_local! {
-    /// Whether this thread decodes: its panics are answers, not news.
-    static DECODES: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread reads a header: its panics are answers, not news.
+    static READS: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Threads {
     pub fn new(deadline: Duration) -> Self {
-        silence_decoders();
+        silence_readers();
         Self { deadline, running: Arc::default() }
     }
 
-    /// Runs even when nobody waits for it any more; `held` is dropped when it has really ended.
+    /// Runs even when nobody waits for it any more.
     pub async fn run<T: Send + 'static>(
         &self,
-        held: impl Send + 'static,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let entry = Entry::new(&self.running);
         #[expect(clippy::disallowed_methods, reason = "the sandbox is where blocking work starts")]
         let thread = tokio::task::spawn_blocking(move || {
-            DECODES.set(true);
+            READS.set(true);
             let made = panic::catch_unwind(AssertUnwindSafe(work));
-            DECODES.set(false);
+            READS.set(false);
             drop(entry);
-            drop(held);
             made.unwrap_or(Err(Error::Crashed))
         });
         thread.await.unwrap_or(Err(Error::Crashed))
@@ -86,13 +84,13 @@ fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A decoder's panic is reported as `decode_crashed`; the hook that prints panics leaves it alone.
-fn silence_decoders() {
+/// A reader's panic is reported as `decode_crashed`; the hook that prints panics leaves it alone.
+fn silence_readers() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            if !DECODES.get() {
+            if !READS.get() {
                 usual(panic);
             }
         }));
@@ -106,33 +104,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_an_answer_and_gives_back_what_was_held() {
+    async fn a_panic_is_an_answer() {
         let threads = Threads::new(Duration::from_secs(20));
-        let held = Arc::new(());
 
-        let answer: Result<(), _> = threads.run(Arc::clone(&held), || panic!("a broken decoder")).await;
+        let answer: Result<(), _> = threads.run(|| panic!("a broken reader")).await;
 
         assert!(matches!(answer, Err(Error::Crashed)), "{answer:?}");
-        assert_eq!(Arc::strong_count(&held), 1);
         assert_eq!(threads.stuck(), None);
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_holds_its_reservation_until_it_ends() {
+    async fn what_nobody_waits_for_is_known_until_it_ends() {
         let threads = Threads::new(Duration::from_millis(1));
-        let (held, (go, wait)) = (Arc::new(()), mpsc::channel::<()>());
-        let work = {
-            let held = Arc::clone(&held);
-            threads.run(held, move || wait.recv().map_err(|_| Error::Crashed))
-        };
+        let (go, wait) = mpsc::channel::<()>();
+        let work = threads.run(move || wait.recv().map_err(|_| Error::Crashed));
 
         let given_up = tokio::time::timeout(Duration::from_millis(20), work).await;
 
         assert!(given_up.is_err(), "the work waits for us");
-        assert_eq!(Arc::strong_count(&held), 2, "a thread cannot be stopped: its memory is still in use");
         assert!(threads.stuck() > Some(Duration::from_millis(10)), "{:?}", threads.stuck());
         go.send(()).expect("the thread waits");
-        while threads.stuck().is_some() || Arc::strong_count(&held) > 1 {
+        while threads.stuck().is_some() {
             tokio::task::yield_now().await;
         }
     }

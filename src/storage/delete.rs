@@ -19,8 +19,17 @@ const BATCH: usize = 1_000;
 pub struct NotDeleted {
     /// Its key, without `S3_PREFIX`.
     pub key: String,
+    /// Its version, where the server tells: Ceph does not.
+    pub version: Option<String>,
     /// S3's word for the reason.
     pub code: String,
+}
+
+impl NotDeleted {
+    /// Whether a listed entry may be what stayed.
+    pub fn is(&self, entry: &Listed) -> bool {
+        self.key == entry.key && (self.version.is_none() || self.version == entry.version)
+    }
 }
 
 impl Storage {
@@ -90,6 +99,7 @@ impl Storage {
         Ok(refused
             .map(|error| NotDeleted {
                 key: self.key_of(error.key().unwrap_or_default()),
+                version: error.version_id.filter(|version| !version.is_empty()),
                 code: error.code.unwrap_or_default(),
             })
             .collect())

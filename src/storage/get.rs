@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::{
     Place, Storage,
     error::{Error, ErrorKind},
+    list::Listed,
 };
 use crate::digest::hex;
 
@@ -95,12 +96,24 @@ impl Storage {
     ///
     /// Any but [`ErrorKind::NotFound`].
     pub async fn head(&self, key: &ObjectKey) -> Result<Option<ObjectHead>, Error> {
-        let Place { bucket, name } = self.place(key);
+        self.head_version(&self.place(key), None).await
+    }
+
+    /// What is known of the very version that a listing found; `None` when it is gone.
+    ///
+    /// # Errors
+    ///
+    /// Any but [`ErrorKind::NotFound`].
+    pub async fn head_listed(&self, entry: &Listed) -> Result<Option<ObjectHead>, Error> {
+        self.head_version(&self.place_of(&entry.key), entry.version.as_deref()).await
+    }
+
+    async fn head_version(&self, place: &Place, version: Option<&str>) -> Result<Option<ObjectHead>, Error> {
         let ask = || {
-            let request = self.client.head_object().bucket(&bucket).key(&name);
-            self.ask("HeadObject", request.send())
+            let request = self.client.head_object().bucket(&place.bucket).key(&place.name);
+            self.ask("HeadObject", request.set_version_id(version.map(str::to_owned)).send())
         };
-        let answer = match self.explained(&bucket, ask).await {
+        let answer = match self.explained(&place.bucket, ask).await {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

@@ -1,6 +1,7 @@
 //! Listing objects and versions, a page at a time.
 
-use darkroom_jobs::{ObjectKey, OwnerPrefix};
+use aws_sdk_s3::primitives::DateTime;
+use darkroom_jobs::{ObjectKey, OwnerPrefix, StagedKey, Timestamp};
 
 use super::{
     Storage,
@@ -32,6 +33,11 @@ impl Prefix {
         Self(staged(key.stem()))
     }
 
+    /// One original, with whatever name begins like its own.
+    pub fn original(key: &StagedKey) -> Self {
+        Self(key.as_str().to_owned())
+    }
+
     /// All originals that wait.
     pub fn staging() -> Self {
         Self("staging/".to_owned())
@@ -40,6 +46,15 @@ impl Prefix {
     /// All objects of the bucket that are below `S3_PREFIX`.
     pub fn everything() -> Self {
         Self(String::new())
+    }
+
+    /// Whether originals are listed, not finished pictures.
+    pub fn is_staging(&self) -> bool {
+        self.0.starts_with("staging/")
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -59,6 +74,8 @@ pub struct Listed {
     pub key: String,
     /// Bytes; 0 for a delete marker.
     pub size: u64,
+    /// When it was put, by the server's clock, to the second.
+    pub modified: Option<Timestamp>,
     /// Version; `None` where versions were not asked for.
     pub version: Option<String>,
     /// Whether it is what a GET finds.
@@ -79,8 +96,31 @@ pub struct Page {
 /// Where a page begins.
 #[derive(Clone, Debug)]
 pub struct Cursor {
-    key: String,
+    /// The server's marker: a token of its own where objects are listed.
+    marker: String,
     version: Option<String>,
+    of: Listing,
+}
+
+/// Which listing a cursor goes on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    Objects,
+    Versions,
+    /// Either: it is a name.
+    Any,
+}
+
+impl Cursor {
+    /// Whether [`Storage::list_versions`] takes it.
+    pub fn may_be_of_versions(&self) -> bool {
+        self.of != Listing::Objects
+    }
+
+    /// Whether [`Storage::list`] takes it.
+    pub fn may_be_of_objects(&self) -> bool {
+        self.of != Listing::Versions
+    }
 }
 
 impl Storage {
@@ -92,13 +132,19 @@ impl Storage {
     pub async fn list(&self, prefix: &Prefix, from: Option<Cursor>) -> Result<Page, Error> {
         let place = self.place_of(&prefix.0);
         let request = self.client.list_objects_v2().bucket(place.bucket).prefix(place.name);
-        let request = request.set_continuation_token(from.map(|cursor| cursor.key));
+        let (name, token) = match from {
+            Some(Cursor { marker, of: Listing::Any, .. }) => (Some(marker), None),
+            from => (None, from.map(|cursor| cursor.marker)),
+        };
+        let request = request.set_start_after(name).set_continuation_token(token);
         let answer = self.ask("ListObjectsV2", request.send()).await?;
 
-        let next = answer.next_continuation_token.map(|key| Cursor { key, version: None });
+        let next = answer.next_continuation_token;
+        let next = next.map(|marker| Cursor { marker, version: None, of: Listing::Objects });
         let entries = answer.contents.unwrap_or_default().into_iter().map(|object| Listed {
             key: self.key_of(object.key().unwrap_or_default()),
             size: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+            modified: object.last_modified().and_then(moment),
             version: None,
             is_latest: true,
             is_marker: false,
@@ -113,7 +159,7 @@ impl Storage {
     /// Any but [`ErrorKind::Unsupported`] and [`ErrorKind::Denied`].
     pub async fn list_versions(&self, prefix: &Prefix, from: Option<Cursor>) -> Result<Option<Page>, Error> {
         let place = self.place_of(&prefix.0);
-        let (key, version) = from.map(|cursor| (cursor.key, cursor.version)).unzip();
+        let (key, version) = from.map(|cursor| (cursor.marker, cursor.version)).unzip();
         let request = self.client.list_object_versions().bucket(place.bucket).prefix(place.name);
         let request = request.set_key_marker(key).set_version_id_marker(version.flatten());
         let answer = match self.ask("ListObjectVersions", request.send()).await {
@@ -125,11 +171,13 @@ impl Storage {
         };
 
         let next = answer.next_key_marker.filter(|_| answer.is_truncated == Some(true));
-        let next = next.map(|key| Cursor { key, version: answer.next_version_id_marker });
+        let version = answer.next_version_id_marker;
+        let next = next.map(|marker| Cursor { marker, version, of: Listing::Versions });
         let objects = answer.versions.unwrap_or_default().into_iter().map(|version| Listed {
             key: self.key_of(version.key().unwrap_or_default()),
             size: version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
             is_latest: version.is_latest().unwrap_or_default(),
+            modified: version.last_modified().and_then(moment),
             version: version.version_id,
             is_marker: false,
         });
@@ -137,6 +185,7 @@ impl Storage {
             key: self.key_of(marker.key().unwrap_or_default()),
             size: 0,
             is_latest: marker.is_latest().unwrap_or_default(),
+            modified: marker.last_modified().and_then(moment),
             version: marker.version_id,
             is_marker: true,
         });
@@ -145,7 +194,16 @@ impl Storage {
         Ok(Some(Page { entries, next }))
     }
 
+    /// Where a listing goes on after all that is named so or comes before it.
+    pub fn after(&self, key: &str) -> Cursor {
+        Cursor { marker: self.place_of(key).name, version: None, of: Listing::Any }
+    }
+
     pub(super) fn key_of(&self, name: &str) -> String {
         name.strip_prefix(&self.config.s3_prefix).unwrap_or(name).to_owned()
     }
+}
+
+fn moment(time: &DateTime) -> Option<Timestamp> {
+    time.to_millis().ok().and_then(|ms| u64::try_from(ms).ok()).map(Timestamp::from_unix_ms)
 }

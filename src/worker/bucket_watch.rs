@@ -15,7 +15,7 @@ use crate::{
 /// Tells the breaker how a delivery ended, if that says anything about the bucket.
 pub fn note(breaker: &Breaker, result: &Result<Report, Failure>) {
     match result {
-        Ok(Report::Stored(_) | Report::Deleted(_)) => breaker.worked(),
+        Ok(Report::Stored(_) | Report::Deleted(_) | Report::Erased(_)) => breaker.worked(),
         Err(Failure::Job(error)) if is_of_the_bucket(error.code()) => breaker.failed(),
         _ => {}
     }
@@ -73,6 +73,8 @@ mod tests {
 
     fn deleted() -> Result<Report, Failure> {
         Ok(Report::Deleted(Deletion {
+            target: None,
+            deleted_at: None,
             verified: true,
             objects: 0,
             versions: 0,
@@ -87,7 +89,7 @@ mod tests {
     fn failures_of_the_bucket_in_a_row_open_the_breaker() {
         let breaker = Breaker::new(2);
 
-        note(&breaker, &refused("AccessDenied"));
+        note(&breaker, &refused("SlowDown"));
         note(&breaker, &refused("InternalError"));
 
         assert!(breaker.is_open());
@@ -98,9 +100,9 @@ mod tests {
         let breaker = Breaker::new(2);
 
         for result in [
-            refused("AccessDenied"),
+            refused("SlowDown"),
             deleted(),
-            refused("AccessDenied"),
+            refused("SlowDown"),
             Err(Failure::TimedOut),
             Err(Failure::Job(JobError::Superseded)),
             Ok(Report::Probed),

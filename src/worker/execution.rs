@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use darkroom_jobs::Source;
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinError, JoinSet},
@@ -49,7 +50,7 @@ pub struct Means {
 /// The deliveries that are being executed, each in a task of ours. Clones share them.
 #[derive(Clone)]
 pub struct Running {
-    means: Means,
+    means: Arc<Means>,
     tasks: Arc<Mutex<Vec<AbortHandle>>>,
     /// How many there are.
     count: watch::Sender<usize>,
@@ -57,13 +58,13 @@ pub struct Running {
 
 impl Running {
     pub fn new(means: Means) -> Self {
-        Self { means, tasks: Arc::default(), count: watch::channel(0).0 }
+        Self { means: Arc::new(means), tasks: Arc::default(), count: watch::channel(0).0 }
     }
 
     /// Executes a delivery in a task of its own and waits for it. Never fails: what happens to the job is settled.
     pub async fn start(&self, parcel: Parcel) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(delivery) = parcel.open() else { return Ok(()) };
-        let (means, counted) = (self.means.clone(), Counted::new(&self.count));
+        let (means, counted) = (Arc::clone(&self.means), Counted::new(&self.count));
         let task = tokio::spawn(async move {
             execute(&means, delivery).await;
             drop(counted);
@@ -124,12 +125,14 @@ async fn execute(means: &Means, Delivery { lease, job }: Delivery) {
         };
         bucket_watch::note(breaker, &result);
         let learnt = learnt.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Of an owner who was erased the handler has removed it, unless it is of after that.
+        let original = envelope.source.as_ref().filter(|_| learnt.owner_erased_at.is_none());
         let outcome = Outcome { job: &job, envelope: &envelope, learnt, settings: &tools.settings };
         let Some(settlement) = outcome.settlement(result) else {
             return info!("delivery given up: the job is another worker's by now");
         };
         step::reached(Step::Settling, &job.id, &tools.settings).await;
-        settle(means, lease, &job, &envelope, settlement).await;
+        settle(means, lease, &job, original, settlement).await;
     }
     .instrument(span)
     .await;
@@ -193,17 +196,24 @@ fn panic_message(died: JoinError) -> String {
 }
 
 /// Writes the settlement, removes the staged original when no retry can follow, and says how it went.
-async fn settle(means: &Means, lease: Lease, job: &ClaimedJob, envelope: &Envelope, settlement: Settlement) {
+async fn settle(
+    means: &Means,
+    lease: Lease,
+    job: &ClaimedJob,
+    original: Option<&Source>,
+    settlement: Settlement,
+) {
     let tools = &means.tools;
-    let receipt = settlement.receipt().clone();
+    let receipt = Arc::clone(settlement.receipt());
     let spent = matches!(settlement, Settlement::Done { .. });
     if means.queue.settle(lease, settlement).await == Settled::Lost {
         return info!("settlement not written: the job is another worker's by now");
     }
     means.metrics.settled(&receipt);
     step::reached(Step::Settled, &job.id, &tools.settings).await;
-    if spent && let Some(source) = &envelope.source {
-        let removing = tools.sources.remove(source);
+    if spent && let Some(source) = original {
+        // A request of S3 is large, and would be moved about with every delivery.
+        let removing = Box::pin(tools.sources.remove(source));
         match tokio::time::timeout(Duration::from_secs(10), removing).await {
             Ok(Ok(())) => debug!("staged original removed"),
             Ok(Err(error)) => warn!(error = %error, "staged original not removed; its lifecycle rule will"),

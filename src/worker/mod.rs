@@ -20,6 +20,7 @@ use crate::{
         health::HealthBoard,
         pace::Pace,
         periodic::Periodic,
+        scrub::Scrubber,
         tombstone::Tombstones,
         vitals::Vitals,
     },
@@ -162,6 +163,7 @@ where
             return Ok(());
         }
     }
+    tools.sandbox.start_decoders();
     let slots = slots(&settings.worker);
     let (consumer, deliveries) = Consumer::start(&settings.redis, &settings.worker, &slots, &queue)?;
     let consumer = Arc::new(consumer);
@@ -274,6 +276,7 @@ async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
     let fetcher = Fetcher::new(&settings.fetch, Some(pace))?;
     let tombstones = Tombstones::new(redis.clone(), namespace.clone(), settings.worker.tombstone);
     Ok(Tools {
+        scrubber: Scrubber::new(redis.clone(), namespace.clone()),
         sources: Sources::new(storage.clone(), fetcher),
         sandbox: Sandbox::new(&settings.imaging),
         storage,

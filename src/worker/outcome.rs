@@ -1,6 +1,10 @@
 //! From how a delivery ended to its receipt and its settlement.
 
-use darkroom_jobs::{Class, DecodeError, ErrorCode, JobId, Receipt, ReceiptError, SourceFacts, Status};
+use std::sync::Arc;
+
+use darkroom_jobs::{
+    Class, DecodeError, ErrorCode, JobId, Receipt, ReceiptError, SourceFacts, Status, Timings,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -90,9 +94,11 @@ impl Outcome<'_> {
                     note: SECOND_PASS.into(),
                 });
             }
+            Report::Erased(deletion) => receipt.deletion = Some(deletion),
             Report::Probed => {}
         }
-        Settlement::Done { receipt: Box::new(receipt), announced: !second_pass, follower }
+        let owner = self.envelope.owner.clone();
+        Settlement::Done { receipt: Arc::new(receipt), announced: !second_pass, follower, owner }
     }
 
     /// Final without success, and nobody's failure.
@@ -100,7 +106,8 @@ impl Outcome<'_> {
         let mut receipt = self.receipt(status);
         receipt.finished_at = Some(self.job.now());
         receipt.error = failure.map(|failure| self.error(failure, &Verdict::Permanent));
-        Settlement::Done { receipt: Box::new(receipt), announced: true, follower: None }
+        let owner = self.envelope.owner.clone();
+        Settlement::Done { receipt: Arc::new(receipt), announced: true, follower: None, owner }
     }
 
     fn failed(&self, failure: &Failure, verdict: &Verdict) -> Settlement {
@@ -118,7 +125,7 @@ impl Outcome<'_> {
         receipt.attempts += u32::from(counted);
         receipt.next_attempt_at = Some(later(self.job.now(), after));
         receipt.error = (!deferred).then(|| self.error(failure, verdict));
-        Settlement::Again { receipt: Box::new(receipt), after, note, deferred }
+        Settlement::Again { receipt: Arc::new(receipt), after, note, deferred }
     }
 
     fn dead(&self, failure: &Failure, verdict: &Verdict) -> Settlement {
@@ -127,7 +134,8 @@ impl Outcome<'_> {
         receipt.finished_at = Some(self.job.now());
         receipt.error = Some(self.error(failure, verdict));
         let excerpt = (self.job.payload_bytes > self.job.payload.len()).then_some(EXCERPT);
-        Settlement::Dead { receipt: Box::new(receipt), excerpt }
+        let owner = self.envelope.owner.clone();
+        Settlement::Dead { receipt: Arc::new(receipt), excerpt, owner }
     }
 
     fn receipt(&self, status: Status) -> Receipt {
@@ -136,11 +144,16 @@ impl Outcome<'_> {
         receipt.attempts = job.attempts;
         receipt.deliveries = job.deliveries;
         receipt.enqueued_at = Some(job.enqueued_at);
+        receipt.deletion = self.learnt.deletion.clone();
+        receipt.timings_ms.queue = Some(job.claimed_at.unix_ms().saturating_sub(job.ready_at.unix_ms()));
+        if self.learnt.owner_erased_at.is_some() {
+            return receipt;
+        }
         receipt.source = self.learnt.source.clone().or_else(|| self.named_source());
         receipt.visual = self.learnt.visual.clone();
         receipt.warnings = self.learnt.warnings.clone();
-        receipt.timings_ms = self.learnt.timings.clone();
-        receipt.timings_ms.queue = Some(job.claimed_at.unix_ms().saturating_sub(job.ready_at.unix_ms()));
+        let queue = receipt.timings_ms.queue;
+        receipt.timings_ms = Timings { queue, ..self.learnt.timings.clone() };
         receipt.context = self.envelope.context.clone();
         receipt
     }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use darkroom_jobs::{
-    BucketHealth, DecodeError, Delete, Ingest, Job, Kind, Payload, Source, Timestamp, Upload,
+    BucketHealth, DecodeError, Delete, Ingest, Job, Kind, OwnerPrefix, Payload, Source, Timestamp, Upload,
 };
 use serde_json::Value;
 
@@ -37,6 +37,8 @@ pub struct Envelope {
     pub expires_at: Option<Timestamp>,
     /// What goes back in the receipt.
     pub context: Option<Value>,
+    /// Whose picture it is about.
+    pub owner: Option<OwnerPrefix>,
     /// W3C trace context of the producer, which the job continues.
     pub traceparent: Option<String>,
 }
@@ -73,8 +75,8 @@ impl AnyJob {
     /// What the worker needs of it.
     pub fn envelope(&self) -> Envelope {
         match self {
-            Self::Upload(payload) => Envelope::of(payload),
-            Self::Ingest(payload) => Envelope::of(payload),
+            Self::Upload(payload) => Envelope::about(payload, OwnerPrefix::user(&payload.job.user_id)),
+            Self::Ingest(payload) => Envelope::about(payload, OwnerPrefix::product(&payload.job.product_id)),
             Self::Delete(payload) => Envelope::of(payload),
             Self::BucketHealth(payload) => Envelope::of(payload),
         }
@@ -82,11 +84,17 @@ impl AnyJob {
 }
 
 impl Envelope {
+    /// Of a job that keeps a picture. A deletion is not of its owner: its receipt is the proof.
+    fn about<J: Job>(payload: &Payload<J>, owner: OwnerPrefix) -> Self {
+        Self { owner: Some(owner), ..Self::of(payload) }
+    }
+
     fn of<J: Job>(payload: &Payload<J>) -> Self {
         Self {
             source: payload.job.source().cloned(),
             expires_at: payload.expires_at,
             context: payload.context.clone(),
+            owner: None,
             traceparent: payload.traceparent.clone(),
         }
     }

@@ -12,6 +12,8 @@ const MAX_THROTTLE: Duration = Duration::from_secs(6 * 60 * 60);
 const THROTTLE_HORIZON: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a job may be deferred in all.
 const DEFER_HORIZON: Duration = Duration::from_secs(72 * 60 * 60);
+/// Bytes of the longest note: it waits in Redis with the job.
+const MAX_NOTE: usize = 1 << 10;
 /// Pause before a payload of a newer version is tried again.
 pub const VERSION_STEP: Duration = Duration::from_secs(60);
 
@@ -60,7 +62,9 @@ pub fn fate(verdict: &Verdict, job: &ClaimedJob, settings: &config::Worker) -> F
             counted(None)
         }
         Verdict::Deferred { after, note, .. } => {
-            Fate::Again { after: *after, counted: false, note: note.clone(), deferred: true }
+            // Without its note a job begins anew, which is longer and as right.
+            let note = note.clone().filter(|note| note.len() <= MAX_NOTE);
+            Fate::Again { after: *after, counted: false, note, deferred: true }
         }
     }
 }
@@ -152,6 +156,21 @@ mod tests {
 
         assert_eq!(young, Fate::Again { after: MAX_THROTTLE, counted: false, note: None, deferred: false });
         assert!(matches!(old, Fate::Again { counted: true, .. }));
+    }
+
+    #[test]
+    fn a_note_of_a_kilobyte_reaches_the_next_delivery_and_a_longer_one_does_not() {
+        for (bytes, kept) in [(MAX_NOTE, true), (MAX_NOTE + 1, false)] {
+            let after = Duration::from_secs(9);
+            let verdict = Verdict::Deferred { after, note: Some("n".repeat(bytes)), limited: true };
+
+            let Fate::Again { note, deferred: true, .. } =
+                fate(&verdict, &job(0, None, Duration::ZERO), &settings())
+            else {
+                panic!("it was not deferred")
+            };
+            assert_eq!(note.is_some(), kept, "{bytes}");
+        }
     }
 
     #[test]

@@ -230,7 +230,15 @@ async fn the_version_tells_what_the_binary_is_made_of_when_asked() {
 
     assert_eq!(short.trim(), concat!("darkroom ", env!("CARGO_PKG_VERSION")));
     assert_eq!(long.code, Some(0));
-    for word in [short.trim(), "features:", "image/webp", "simd:", "pipeline:", "encodes:"] {
+    for word in [
+        short.trim(),
+        "features:",
+        "image/webp",
+        "simd:",
+        "pipeline:",
+        "encodes:",
+        "decoders:  processes held by limits",
+    ] {
         assert!(long.stdout.contains(word), "{word} is missing in\n{}", long.stdout);
     }
 }

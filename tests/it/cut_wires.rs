@@ -49,7 +49,7 @@ async fn a_claim_whose_answer_is_lost_leaves_a_lease_that_runs_out() {
 async fn a_settlement_whose_answer_is_lost_is_repeated_and_stands_once() {
     let mut darkroom = TestDarkroom::start().await;
     darkroom.let_go_on();
-    let (wire, worker) = cut_off(&mut darkroom, &scripts::JOB_SETTLE, Kind::Upload).await;
+    let (wire, worker) = cut_off(&mut darkroom, &scripts::JOBS_SETTLE, Kind::Upload).await;
 
     let (job, key) = darkroom.upload(picture("plain.jpg")).await;
     let receipt = darkroom.final_receipt(&job).await;
@@ -66,7 +66,7 @@ async fn a_renewal_whose_answer_is_lost_costs_no_lease() {
     let (wire, worker) = cut_off(&mut darkroom, &scripts::LEASES_EXTEND, Kind::Upload).await;
 
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
-    worker.logged(&["leases not renewed"]).await;
+    worker.logged(&["leases are not renewed"]).await;
     darkroom.let_go_on();
     let receipt = darkroom.final_receipt(&job).await;
 

@@ -27,7 +27,8 @@ async fn an_idle_worker_is_woken_by_our_producer_and_does_not_wait_for_its_tick(
 #[tokio::test]
 async fn an_idle_worker_calls_at_most_two_scripts_a_second() {
     let mut darkroom = TestDarkroom::start().await;
-    let worker = darkroom.worker(&[("DARKROOM_QUEUES", "upload")]);
+    let defaults = [("DARKROOM_LEASE_MS", "30000"), ("DARKROOM_HEARTBEAT_MS", "5000")];
+    let worker = darkroom.worker(&[&[("DARKROOM_QUEUES", "upload")], &defaults[..]].concat());
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
     assert_eq!(darkroom.final_receipt(&job).await.status, Status::Done);
     worker.logged(&["job settled"]).await;

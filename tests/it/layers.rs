@@ -61,6 +61,23 @@ fn apalis_is_named_in_its_few_files() {
 }
 
 #[test]
+fn unsafe_code_is_in_one_file() {
+    // Faults that tests ask for are compiled for tests alone.
+    let known = ["src/sandbox/sys.rs", "src/sandbox/faults.rs"];
+    let is_unsafe = |line: &str| {
+        let code = line.split("//").next().unwrap_or_default();
+        ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| code.contains(word))
+    };
+    let rooms = ["src", "jobs/src", "resize/src"].into_iter().flat_map(rust_files);
+    let elsewhere: Vec<_> = rooms
+        .filter(|file| !known.iter().any(|known| file.ends_with(known)))
+        .filter(|file| fs::read_to_string(file).unwrap().lines().any(is_unsafe))
+        .collect();
+
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
+
+#[test]
 fn no_test_file_of_this_suite_is_forgotten() {
     let main = fs::read_to_string(root().join("tests/it/main.rs")).unwrap();
 

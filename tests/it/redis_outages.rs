@@ -5,7 +5,7 @@ use std::time::Duration;
 use darkroom::{
     config::steps::Step,
     dev::redis::EmbeddedRedis,
-    queue::{connection, operate::Operator},
+    queue::{connection, operate::Operator, periodic::Periodic},
 };
 use darkroom_jobs::{ErrorCode, JobId, Kind, Producer, Status, redis_keys};
 
@@ -152,6 +152,8 @@ async fn a_full_redis_refuses_new_jobs_while_those_that_run_are_renewed_and_sett
 
     tell(&mut darkroom, &["CONFIG", "SET", "maxmemory", "1"]).await;
     let refused = darkroom.producer.enqueue(upload.clone()).await;
+    let running = darkroom.producer.receipt(&job).await.expect("a full redis can be read");
+    let counts = darkroom.inspector().counts(Kind::Upload).await.expect("a full redis can be read");
     tokio::time::sleep(LONGER_THAN_A_LEASE).await;
     darkroom.let_go_on();
     let receipt = darkroom.final_receipt(&job).await;
@@ -159,6 +161,7 @@ async fn a_full_redis_refuses_new_jobs_while_those_that_run_are_renewed_and_sett
     let next = darkroom.producer.enqueue(upload).await.expect("there is room again");
 
     assert_eq!(refused.map_err(|refused| refused.code()), Err(ErrorCode::QueueFull));
+    assert_eq!((running.map(|receipt| receipt.status), counts.leased), (Some(Status::Running), 1));
     assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
     assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done);
 }
@@ -174,8 +177,11 @@ async fn a_fail_over_is_followed_although_the_old_primary_still_answers_as_a_rep
     let producer = Producer::connect(&address.url, "darkroom").await.expect("redis answers");
     let keys = redis_keys::Keys::new("darkroom").expect("a namespace");
     let client = redis::Client::open(&*address.url).expect("a url");
-    let operator = Operator::new(producer.clone(), connection::managed(&client).expect("a url"), keys);
+    let managed = || connection::managed(&client).expect("a url");
+    let operator = Operator::new(producer.clone(), managed(), keys.clone());
+    let periodic = Periodic::new(managed(), keys, Duration::from_millis(1));
     assert!(!operator.is_paused(Kind::Ingest).await.expect("redis answers"));
+    periodic.tick().await.expect("redis answers");
     let worker = darkroom.worker_stopping_at(Step::Settling, &[("DARKROOM_REDIS_URL", &*address.url)]);
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
     let upload = darkroom.staged(picture("plain.png")).await;
@@ -188,14 +194,11 @@ async fn a_fail_over_is_followed_although_the_old_primary_still_answers_as_a_rep
     darkroom.let_go_on();
     let receipt = darkroom.final_receipt(&job).await;
     let next = producer.enqueue(upload).await.expect("the new primary takes it");
-    let refused = operator.pause(Kind::Ingest).await;
-    // The connection is closed by the first call, and made anew after the second.
-    let _broken = operator.pause(Kind::Ingest).await;
-    let paused = operator.pause(Kind::Ingest).await;
+    let (paused, ticked) = (operator.pause(Kind::Ingest).await, periodic.tick().await);
 
     assert_eq!((receipt.status, receipt.deliveries), (Status::Done, 1), "{}", worker.log());
     assert_eq!(darkroom.final_receipt(&next).await.status, Status::Done, "{}", worker.log());
-    assert!(refused.is_err() && paused.is_ok(), "{refused:?}, then {paused:?}");
+    assert!(matches!(paused, Ok(true)) && ticked.is_ok(), "{paused:?}, {ticked:?}");
 }
 
 /// Makes a server the replica of another, and waits until it has what that has, within 20 s.

@@ -114,9 +114,15 @@ struct Walk {
     random: fastrand::Rng,
     pushed: u32,
     tokens: u32,
+    /// Whether processes of the former release are at work too.
+    mixed: bool,
 }
 
 impl Walk {
+    fn is_former(&mut self) -> bool {
+        self.mixed && self.random.bool()
+    }
+
     async fn step(&mut self) {
         match self.random.u32(0..100) {
             0..20 => self.push().await,
@@ -133,13 +139,17 @@ impl Walk {
         self.pushed += 1;
         let id = format!("j{}", self.pushed);
         self.model.jobs.insert(id.clone(), Job::default());
-        if self.random.bool() {
-            self.scripts.ready(&id, "payload").await;
-            self.model.active.push_back(id);
-        } else {
-            self.scripts.score(self.scripts.queue.scheduled(), &id, 1.0).await;
-            self.model.scheduled.insert(id, true);
+        match self.random.u8(0..3) {
+            0 => {
+                self.scripts.score(self.scripts.queue.scheduled(), &id, 1.0).await;
+                self.model.scheduled.insert(id, true);
+                return;
+            }
+            1 => self.scripts.ready(&id, "payload").await,
+            _ if self.is_former() => self.scripts.former_enqueue(&id).await,
+            _ => self.scripts.enqueue(&id).await,
         }
+        self.model.active.push_back(id);
     }
 
     async fn claim(&mut self) {
@@ -147,7 +157,10 @@ impl Walk {
         self.tokens += 3;
 
         let words: Vec<_> = tokens.iter().map(String::as_str).collect();
-        let rows = self.scripts.claim(&words).await;
+        let rows = match self.is_former() {
+            true => self.scripts.former_claim(&words).await,
+            false => self.scripts.claim(&words).await,
+        };
 
         let expected = self.model.claim(&tokens);
         let found: Vec<_> =
@@ -169,8 +182,12 @@ impl Walk {
         let after_ms = if self.random.bool() { 0 } else { NEVER_MS };
         let says = Settling { outcome, after_ms, attempts: self.random.u32(0..20), ..DONE };
 
-        let answer = self.scripts.settle(&id, &token, &says).await.expect("redis answers");
+        let answer = match self.is_former() {
+            true => self.scripts.former_settle(&id, &token, &says).await,
+            false => self.scripts.settle(&id, &token, &says).await,
+        };
 
+        let answer = answer.expect("redis answers");
         assert_eq!(answer, self.model.settle(&id, &token, &says), "settling {id} as {outcome}");
     }
 
@@ -251,16 +268,25 @@ impl Walk {
 
 #[tokio::test]
 async fn any_order_of_calls_agrees_with_the_specification() {
+    walk(4_000, false).await;
+}
+
+#[tokio::test]
+async fn workers_and_producers_of_the_former_release_and_of_this_one_agree_on_one_queue() {
+    walk(4_000, true).await;
+}
+
+async fn walk(steps: u64, mixed: bool) {
     let asked =
         |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it is a number"));
-    let steps = asked("DARKROOM_TEST_STEPS").unwrap_or(4_000);
+    let steps = asked("DARKROOM_TEST_STEPS").unwrap_or(steps);
     let seed = asked("DARKROOM_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("DARKROOM_TEST_SEED={seed}");
     let mut scripts = Scripts::start().await;
     scripts.lease_ms = NEVER_MS;
     scripts.tick(TICK).await;
     let random = fastrand::Rng::with_seed(seed);
-    let mut walk = Walk { scripts, model: Model::default(), random, pushed: 0, tokens: 0 };
+    let mut walk = Walk { scripts, model: Model::default(), random, pushed: 0, tokens: 0, mixed };
 
     for step in 0..steps {
         walk.step().await;

@@ -18,7 +18,7 @@ async fn cancel(scripts: &mut Scripts, job: &str, deliveries: &str) -> u8 {
     let meta = format!("{}{job}", q.meta_prefix());
     let sets = [q.leases(), q.data(), meta, q.scheduled(), q.done(), q.dead(), q.stats()];
     let keys = [&sets[..], &[scripts.keys.events(), scripts.keys.settled()]].concat();
-    let args = words([job, deliveries, r#"{"status":"cancelled"}"#, "{}"]);
+    let args = words([job, deliveries, r#"{"status":"cancelled"}"#, "{}", "user_photos/1/"]);
     scripts.call(&JOB_CANCEL, &keys, &args).await.expect("redis answers")
 }
 

@@ -143,6 +143,25 @@ async fn two_crashes_are_forgiven_the_next_five_wait_twice_as_long_each_and_the_
 }
 
 #[tokio::test]
+async fn a_hash_that_somebody_overwrote_holds_up_no_other_job_and_loses_none() {
+    let mut scripts = started().await;
+    let (broken, well) = (scripts.leased("broken").await, scripts.leased("well").await);
+    let () = scripts.redis.set(format!("{}broken", scripts.queue.meta_prefix()), "no hash").await.unwrap();
+
+    let lost = scripts.extend(&[("broken", &broken), ("well", &well)]).await.unwrap();
+    for job in ["broken", "well"] {
+        scripts.score(scripts.queue.leases(), job, 1.0).await;
+    }
+    let (.., returned) = scripts.tick(TICK).await;
+
+    assert_eq!((lost, returned), (vec![1], 2));
+    let mut active = scripts.active().await;
+    active.sort_unstable();
+    assert_eq!(active, ["broken", "well"]);
+    assert_eq!(scripts.claim(&["t1", "t2"]).await.len(), 2);
+}
+
+#[tokio::test]
 async fn crashes_are_counted_within_three_days() {
     let mut scripts = started().await;
     scripts.leased("a").await;

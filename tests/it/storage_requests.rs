@@ -33,7 +33,8 @@ async fn put_with(more: &[&str], key: &ObjectKey) -> Seen {
 }
 
 fn listed(keys: impl Iterator<Item = String>) -> Vec<Listed> {
-    keys.map(|key| Listed { key, size: 1, version: None, is_latest: true, is_marker: false }).collect()
+    keys.map(|key| Listed { key, size: 1, modified: None, version: None, is_latest: true, is_marker: false })
+        .collect()
 }
 
 async fn told(answers: &[&str]) -> (FaultyServer, Storage) {

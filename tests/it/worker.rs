@@ -146,19 +146,6 @@ async fn a_deletion_in_a_bucket_that_may_have_versions_it_does_not_list_is_not_v
 }
 
 #[tokio::test]
-async fn erasing_an_owner_is_put_off_neither_refused_nor_done() {
-    let darkroom = TestDarkroom::start().await;
-    let worker = darkroom.worker(&[]);
-    let target = Target::User { user_id: "u1".parse().expect("an id") };
-
-    let job = darkroom.producer.enqueue(Delete { target }).await.expect("redis takes jobs");
-    let receipt = darkroom.receipt_when_deferred(&job).await;
-
-    assert_eq!((receipt.status, receipt.attempts, receipt.is_final), (Status::Queued, 0, false));
-    assert!(worker.log().contains("erasure of an owner put off"), "{}", worker.log());
-}
-
-#[tokio::test]
 async fn what_is_no_job_is_dead_with_a_reason_and_stops_nobody() {
     let mut darkroom = TestDarkroom::start().await;
     let mut worker = darkroom.worker(&[]);

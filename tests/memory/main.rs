@@ -1,4 +1,10 @@
-//! The estimates that the memory budget goes by, against an allocator that counts.
+//! The estimates that the memory budget goes by, against an allocator that counts; and what hostile files leave behind.
+
+#![expect(clippy::disallowed_methods, reason = "tests ask the environment for more files")]
+
+#[path = "../support/processes.rs"]
+mod processes;
+mod rounds;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

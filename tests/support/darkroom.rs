@@ -220,6 +220,11 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id().expect("the worker runs")
+    }
+
     pub fn signal(&self, name: &str) {
         let id = self.process.id().expect("the worker runs").to_string();
         let sent = std::process::Command::new("kill").args([&format!("-{name}"), &id]).status();

@@ -1,6 +1,6 @@
 //! The scripts on a real server, each called by a user who may touch nothing but what its KEYS name.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use darkroom::{dev::redis::EmbeddedRedis, queue::scripts};
 use darkroom_jobs::{
@@ -8,9 +8,12 @@ use darkroom_jobs::{
     redis_keys::{Keys, QueueKeys},
 };
 use redis::{
-    AsyncCommands, FromRedisValue, RedisResult, Script, aio::MultiplexedConnection, from_redis_value,
+    AsyncCommands, AsyncConnectionConfig, FromRedisValue, RedisResult, Script, aio::MultiplexedConnection,
+    from_redis_value,
 };
 use tempfile::TempDir;
+
+static ENQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../../jobs/src/enqueue.lua")));
 
 /// A server of its own, with one queue.
 pub struct Scripts {
@@ -20,14 +23,14 @@ pub struct Scripts {
     pub queue: QueueKeys,
     /// Length of the leases that are claimed and renewed.
     pub lease_ms: u64,
-    /// What the last claim says that it took from the list, husks included.
-    pub taken: usize,
+    /// Whether more jobs may be ready, as the last claim says.
+    pub more: bool,
     confined: MultiplexedConnection,
     server: EmbeddedRedis,
     _folder: TempDir,
 }
 
-/// What a call of `job_settle` says.
+/// What a call of `jobs_settle` says of one delivery.
 pub struct Settling<'a> {
     pub outcome: &'a str,
     pub event: &'a str,
@@ -37,6 +40,7 @@ pub struct Settling<'a> {
     pub deferred: bool,
     pub excerpt: usize,
     pub next: &'a str,
+    pub owner: &'a str,
 }
 
 pub const DONE: Settling<'static> = Settling {
@@ -48,7 +52,37 @@ pub const DONE: Settling<'static> = Settling {
     deferred: false,
     excerpt: 0,
     next: "",
+    owner: "",
 };
+
+impl Settling<'_> {
+    fn args(&self, job: &str, token: &str) -> [String; 9] {
+        let status = if self.outcome == "dead" { "failed" } else { self.outcome };
+        let mut more = serde_json::json!({});
+        let receipt = r#"{"status":"it"}"#;
+        let receipt = match self.outcome {
+            "again" => {
+                more = serde_json::json!({ "after_ms": self.after_ms, "deferred": self.deferred });
+                receipt.to_owned()
+            }
+            _ => format!(r#"{{"Ok":{receipt}}}"#),
+        };
+        if !self.note.is_empty() {
+            more["note"] = self.note.into();
+        }
+        if self.excerpt > 0 {
+            more["excerpt"] = self.excerpt.into();
+        }
+        if !self.next.is_empty() {
+            more["next"] =
+                serde_json::json!({ "id": self.next, "after_ms": 60_000, "note": "note of the next" });
+        }
+        let more = if more == serde_json::json!({}) { String::new() } else { more.to_string() };
+        let words = [job, token, self.outcome, status, &receipt, self.event];
+        let [job, token, outcome, status, receipt, event] = words.map(str::to_owned);
+        [job, token, outcome, status, receipt, event, self.attempts.to_string(), more, self.owner.to_owned()]
+    }
+}
 
 /// What a call of `queues_tick` says.
 #[derive(Clone, Copy)]
@@ -98,7 +132,9 @@ impl Scripts {
         let server = EmbeddedRedis::start(program.as_deref(), folder.path()).await.expect("redis starts");
         let connect = async |url: String| {
             let client = redis::Client::open(url).expect("it is a url");
-            client.get_multiplexed_async_connection().await.expect("redis answers")
+            // Twenty thousand jobs in one pipeline take their time on a busy machine.
+            let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
+            client.get_multiplexed_async_connection_with_config(&config).await.expect("redis answers")
         };
         let mut redis = connect(server.url()).await;
         let () = redis::cmd("ACL")
@@ -109,7 +145,7 @@ impl Scripts {
         let confined = connect(server.url().replace("redis://", "redis://confined:secret@")).await;
         let keys = Keys::new("darkroom").expect("it is a namespace");
         let queue = keys.queue(Kind::Upload);
-        Self { redis, keys, queue, lease_ms: 30_000, taken: 0, confined, server, _folder: folder }
+        Self { redis, keys, queue, lease_ms: 30_000, more: false, confined, server, _folder: folder }
     }
 
     /// Calls a script as the confined user.
@@ -137,30 +173,30 @@ impl Scripts {
     }
 
     pub async fn claim(&mut self, tokens: &[&str]) -> Vec<Row> {
+        self.claim_with(&scripts::JOBS_CLAIM, tokens).await
+    }
+
+    pub async fn claim_with(&mut self, script: &Script, tokens: &[&str]) -> Vec<Row> {
         let q = &self.queue;
         let keys = [q.active(), q.leases(), q.data(), q.done(), q.dead(), q.paused(), q.meta_prefix()];
         let lease_ms = self.lease_ms.to_string();
         let args = [&[&*lease_ms, "2097152", "4096"], tokens].concat();
         let answer: Vec<redis::Value> =
-            self.call(&scripts::JOBS_CLAIM, &keys, &texts(&args)).await.expect("the claim is answered");
-        self.taken = from_redis_value(answer[1].clone()).expect("it is a number");
+            self.call(script, &keys, &texts(&args)).await.expect("the claim is answered");
+        self.more = from_redis_value(answer[1].clone()).expect("it is a number");
         answer.into_iter().skip(2).map(Row::read).collect()
     }
 
     pub async fn settle(&mut self, job: &str, token: &str, says: &Settling<'_>) -> RedisResult<u8> {
+        Ok(self.settle_all(&[(job, token, says)]).await?[0])
+    }
+
+    pub async fn settle_all(&mut self, ended: &[(&str, &str, &Settling<'_>)]) -> RedisResult<Vec<u8>> {
         let q = &self.queue;
-        let meta = |job: &str| format!("{}{job}", q.meta_prefix());
-        let follower = if says.next.is_empty() { meta(job) } else { meta(says.next) };
-        let sets = [q.leases(), q.data(), meta(job), q.scheduled(), q.done(), q.dead(), q.stats()];
-        let keys = [&sets[..], &[self.keys.events(), self.keys.settled(), follower]].concat();
-        let status = if says.outcome == "dead" { "failed" } else { says.outcome };
-        let (attempts, after_ms, deferred) =
-            (says.attempts.to_string(), says.after_ms.to_string(), u8::from(says.deferred).to_string());
-        let excerpt = says.excerpt.to_string();
-        let receipt = r#"{"status":"it"}"#;
-        let first = [job, token, says.outcome, status, receipt, says.event, &attempts, &after_ms, says.note];
-        let args = [&first[..], &[&deferred, &excerpt, says.next, "60000", "note of the next"]].concat();
-        self.call(&scripts::JOB_SETTLE, &keys, &texts(&args)).await
+        let sets = [q.leases(), q.data(), q.meta_prefix(), q.scheduled(), q.done(), q.dead(), q.stats()];
+        let keys = [&sets[..], &[self.keys.events(), self.keys.settled()]].concat();
+        let args: Vec<_> = ended.iter().flat_map(|(job, token, says)| says.args(job, token)).collect();
+        self.call(&scripts::JOBS_SETTLE, &keys, &args).await
     }
 
     pub async fn give_back(&mut self, job: &str, token: &str) -> u8 {
@@ -193,6 +229,19 @@ impl Scripts {
         let answer: Vec<u64> =
             self.call(&scripts::QUEUES_TICK, &keys, &args).await.expect("the tick is answered");
         (answer[1], answer[2] == 1, answer[3], answer[4])
+    }
+
+    /// Pushes one job as our producer does.
+    pub async fn enqueue(&mut self, job: &str) {
+        self.enqueue_with(&ENQUEUE, job).await;
+    }
+
+    pub async fn enqueue_with(&mut self, script: &Script, job: &str) {
+        let q = &self.queue;
+        let keys = [q.data(), q.meta_prefix(), q.active(), q.scheduled(), self.keys.wake()];
+        let args = texts(&["{darkroom}:upload", "60000", "1000", job, "payload", "18", "", ""]);
+        let answers: Vec<(u8, String)> = self.call(script, &keys, &args).await.expect("the push is answered");
+        assert_eq!(answers, [(1, job.to_owned())]);
     }
 
     /// Pushes as anybody could, straight into the list of ready jobs.

@@ -16,7 +16,10 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{Owner, WAIT, push, taken::Refusal};
-use crate::cli::{WrongCall, out};
+use crate::{
+    cli::{WrongCall, connect, out},
+    config,
+};
 
 /// Most rows of a list: they are remembered until their receipts are there.
 const MAX_ROWS: usize = 100_000;
@@ -72,13 +75,14 @@ impl List<'_> {
     /// # Errors
     ///
     /// When the call is wrong, a file cannot be read or written, or Redis does not answer.
-    pub async fn enqueue(&self, producer: &Producer) -> anyhow::Result<ExitCode> {
+    pub async fn enqueue(&self, redis: &config::Redis) -> anyhow::Result<ExitCode> {
         let mut table = self.open()?;
         let columns = columns(table.headers().context("could not read the heading of the list")?)?;
         let size = self.open()?.records().take(MAX_ROWS + 1).count();
         if size > MAX_ROWS {
             bail!(WrongCall(format!("a list has at most {MAX_ROWS} rows: split it")));
         }
+        let producer = &connect::producer_let_in(redis).await?;
         let result = self.result.map_or_else(|| self.path.with_added_extension("result.csv"), Path::to_owned);
         let mut report = Report::create(&result)?;
         let (mut pushed, mut rows) = (Vec::new(), Vec::new());

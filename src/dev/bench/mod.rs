@@ -12,8 +12,11 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::redis::EmbeddedRedis;
 use crate::config;
+pub use idle::{Idle, idle};
 
+mod idle;
 mod noop;
+pub mod plot;
 mod usage;
 
 use usage::Usage;
@@ -40,6 +43,10 @@ pub struct Load {
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figures {
+    /// Jobs that waited behind those that were settled.
+    pub backlog: u32,
+    /// CPU of Redis for taking a job, in µs.
+    pub redis_enqueue_cpu_us_per_job: f64,
     /// CPU of Redis for claim, lease and settlement of a job, in µs.
     pub redis_cpu_us_per_job: f64,
     /// CPU of the worker for the same, in µs.
@@ -52,16 +59,24 @@ pub struct Figures {
     pub bytes_per_waiting_job: f64,
     /// Commands that Redis ran for a job, those inside of scripts included.
     pub commands_per_job: f64,
+    /// Time that 99.9 % of the scripts stayed below, in µs, on a server of the benchmark's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script_p999_us: Option<f64>,
 }
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "redis     {:>10.1} µs of CPU a job", self.redis_cpu_us_per_job)?;
+        writeln!(f, "backlog   {:>10} jobs", self.backlog)?;
+        let whole = self.redis_enqueue_cpu_us_per_job + self.redis_cpu_us_per_job;
+        writeln!(f, "redis     {whole:>10.1} µs of CPU a job, from enqueue to receipt")?;
+        writeln!(f, "  enqueue {:>10.1} µs", self.redis_enqueue_cpu_us_per_job)?;
+        writeln!(f, "  drain   {:>10.1} µs", self.redis_cpu_us_per_job)?;
         writeln!(f, "worker    {:>10.1} µs of CPU a job", self.worker_cpu_us_per_job)?;
         writeln!(f, "enqueue   {:>10.0} jobs/s", self.enqueue_per_s)?;
         writeln!(f, "drain     {:>10.0} jobs/s", self.drain_per_s)?;
         writeln!(f, "waiting   {:>10.0} bytes a job", self.bytes_per_waiting_job)?;
-        write!(f, "commands  {:>10.1} a job", self.commands_per_job)
+        write!(f, "commands  {:>10.1} a job", self.commands_per_job)?;
+        self.script_p999_us.map_or(Ok(()), |us| write!(f, "\nscripts   {us:>10.0} µs at most, 999 of 1,000"))
     }
 }
 
@@ -72,20 +87,32 @@ impl fmt::Display for Figures {
 /// When there is no Redis, when it fails, or when the worker ends by itself.
 pub async fn run(load: &Load, settings: &config::bench::Bench) -> anyhow::Result<Figures> {
     let folder = tempfile::TempDir::new()?;
-    let (url, _ours) = redis_server(settings, folder.path()).await?;
+    let (url, ours) = redis_server(settings, folder.path()).await?;
     let namespace = format!("bench-{}", ulid::Ulid::generate());
     let keys = Keys::new(&namespace)?;
     let client = redis::Client::open(&*url).context("DARKROOM_REDIS_URL is not a URL of Redis")?;
     let mut redis = client.get_multiplexed_async_connection().await.context("redis could not be reached")?;
+    if ours.is_some() {
+        // A rewrite of the file comes by chance, and its copied pages are no job's cost.
+        let () = redis::cmd("CONFIG")
+            .arg(&["SET", "auto-aof-rewrite-percentage", "0"])
+            .query_async(&mut redis)
+            .await?;
+    }
 
     let producer = Producer::connect(&url, &namespace).await?;
     let before = Usage::of(&mut redis).await?;
     enqueue(&producer, load).await?;
     let filled = Usage::of(&mut redis).await?;
     let drained = drain(load, &url, &namespace, &mut redis, &keys).await;
-    remove(&mut redis, &keys).await?;
-
-    Ok(figures(load, [before, filled], drained?))
+    let script_p999_us = match ours {
+        Some(_) => Some(usage::script_p999_us(&mut redis).await?),
+        None => {
+            remove(&mut redis, &keys).await?;
+            None
+        }
+    };
+    Ok(Figures { script_p999_us, ..figures(load, [before, filled], drained?) })
 }
 
 async fn redis_server(
@@ -172,11 +199,14 @@ fn figures(load: &Load, [before, filled]: [Usage; 2], (drained, settled): ([Usag
     let rounded = |figure: f64| (figure * 10.0).round() / 10.0;
     let [start, end] = drained;
     Figures {
+        backlog: load.backlog,
+        redis_enqueue_cpu_us_per_job: rounded((filled.redis_cpu_us - before.redis_cpu_us) / enqueued),
         redis_cpu_us_per_job: rounded((end.redis_cpu_us - start.redis_cpu_us) / settled),
         worker_cpu_us_per_job: rounded((end.our_cpu_us - start.our_cpu_us) / settled),
         enqueue_per_s: rounded(enqueued / (filled.at - before.at).as_secs_f64()),
         drain_per_s: rounded(settled / (end.at - start.at).as_secs_f64()),
         bytes_per_waiting_job: rounded((filled.memory_bytes - before.memory_bytes) / enqueued),
         commands_per_job: rounded((end.commands - start.commands) / settled),
+        script_p999_us: None,
     }
 }

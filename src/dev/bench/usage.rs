@@ -17,6 +17,8 @@ pub struct Usage {
     pub redis_cpu_us: f64,
     /// Commands that it ran.
     pub commands: f64,
+    /// Calls of scripts.
+    pub scripts: f64,
     /// Memory that it uses.
     pub memory_bytes: f64,
     /// CPU of this process, in µs, counted in steps of 10 ms.
@@ -38,10 +40,29 @@ impl Usage {
             at: Instant::now(),
             redis_cpu_us: (number("used_cpu_user")? + number("used_cpu_sys")?) * 1e6,
             commands: number("total_commands_processed")?,
+            scripts: script_calls(redis).await?,
             memory_bytes: number("used_memory")?,
             our_cpu_us: our_cpu_us()?,
         })
     }
+}
+
+/// Time that 99.9 % of the scripts stayed below since the server began to count, in µs.
+///
+/// # Errors
+///
+/// When Redis does not answer, or has run no script.
+pub async fn script_p999_us(redis: &mut MultiplexedConnection) -> anyhow::Result<f64> {
+    let info: String = redis::cmd("INFO").arg("latencystats").query_async(redis).await?;
+    let line = info.lines().find_map(|line| line.strip_prefix("latency_percentiles_usec_evalsha:"));
+    let figure = line.and_then(|line| line.split(',').find_map(|part| part.strip_prefix("p99.9=")));
+    figure.and_then(|figure| figure.trim().parse().ok()).context("redis tells no latency of scripts")
+}
+
+async fn script_calls(redis: &mut MultiplexedConnection) -> anyhow::Result<f64> {
+    let info: String = redis::cmd("INFO").arg("commandstats").query_async(redis).await?;
+    let calls = info.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    Ok(calls.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or(0.0))
 }
 
 fn our_cpu_us() -> anyhow::Result<f64> {

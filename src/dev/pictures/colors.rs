@@ -14,6 +14,9 @@ const TO_BT2020: [[f64; 3]; 3] =
 const WHITE: f64 = 203.0;
 const PEAK: f64 = 1_000.0;
 
+/// A picture of 16 bits a sample.
+pub(super) type Deep = ImageBuffer<Rgb<u16>, Vec<u16>>;
+
 /// Chunks that can stand before the pixels.
 pub(super) enum Chunk {
     /// Light is a sample to the power of 100,000 divided by this.
@@ -46,36 +49,43 @@ pub(super) fn tagged(scene: &RgbImage, chunks: &[Chunk]) -> Vec<u8> {
 /// The scene in linear light, 16 bits.
 pub(super) fn linear(scene: &RgbImage) -> Vec<u8> {
     let picture = deep(scene, |light| light);
-    with_chunks(&written(picture), &[Chunk::Gamma(100_000)])
+    with_chunks(&written(picture.into()), &[Chunk::Gamma(100_000)])
 }
 
 /// The scene as the perceptual quantizer has it.
 pub(super) fn pq(scene: &RgbImage) -> Vec<u8> {
-    let picture = deep(scene, |light| in_bt2020(light).map(pq_sample));
-    with_chunks(&written(picture), &[Chunk::CodePoints([9, 16, 0, 1])])
+    with_chunks(&written(pq_pixels(scene).into()), &[Chunk::CodePoints([9, 16, 0, 1])])
 }
 
 /// The scene as hybrid log-gamma has it.
 pub(super) fn hlg(scene: &RgbImage) -> Vec<u8> {
-    let picture = deep(scene, |light| {
+    with_chunks(&written(hlg_pixels(scene).into()), &[Chunk::CodePoints([9, 18, 0, 1])])
+}
+
+/// The samples of [`pq`].
+pub(super) fn pq_pixels(scene: &RgbImage) -> Deep {
+    deep(scene, |light| in_bt2020(light).map(pq_sample))
+}
+
+/// The samples of [`hlg`].
+pub(super) fn hlg_pixels(scene: &RgbImage) -> Deep {
+    deep(scene, |light| {
         let display = in_bt2020(light).map(|light| light * WHITE / PEAK);
         let brightness = 0.2627 * display[0] + 0.678 * display[1] + 0.0593 * display[2];
         let gain = if brightness > 0.0 { brightness.powf(-0.2 / 1.2) } else { 0.0 };
         display.map(|light| hlg_sample(light * gain))
-    });
-    with_chunks(&written(picture), &[Chunk::CodePoints([9, 18, 0, 1])])
+    })
 }
 
-fn deep(scene: &RgbImage, map: impl Fn([f64; 3]) -> [f64; 3]) -> DynamicImage {
+fn deep(scene: &RgbImage, map: impl Fn([f64; 3]) -> [f64; 3]) -> Deep {
     let light = |sample: u8| match f64::from(sample) / 255.0 {
         dark if dark <= 0.040_45 => dark / 12.92,
         other => ((other + 0.055) / 1.055).powf(2.4),
     };
-    let picture = ImageBuffer::from_fn(scene.width(), scene.height(), |x, y| {
+    ImageBuffer::from_fn(scene.width(), scene.height(), |x, y| {
         let samples = map(scene.get_pixel(x, y).0.map(light));
         Rgb(samples.map(|sample| (sample.clamp(0.0, 1.0) * 65_535.0).round() as u16))
-    });
-    DynamicImage::ImageRgb16(picture)
+    })
 }
 
 fn in_bt2020(light: [f64; 3]) -> [f64; 3] {

@@ -1,7 +1,9 @@
 //! Pictures rendered by code, each named for what it proves.
 
 mod colors;
+mod heif;
 mod hostile;
+mod inks;
 mod vp8;
 
 use std::io::Cursor;
@@ -74,6 +76,57 @@ const PICTURES: &[(&str, Render)] = &[
     ("secret-jpeg.tiff", || hostile::jpeg_in_tiff(16, 16, BYTE, &grey_of_gamma())),
     ("large-tile.tiff", || hostile::tiled(20_000)),
     ("two-widths.tiff", hostile::two_widths),
+    ("plain.heic", heif::plain),
+    ("grid.heic", heif::grid),
+    ("10-bit.heic", heif::deep),
+    ("limited.heic", heif::limited),
+    ("grey.heic", heif::grey),
+    ("display-p3.heic", heif::display_p3),
+    ("pq.heic", || heif::high(false, true)),
+    ("hlg.heic", || heif::high(true, true)),
+    ("pq-untold.heic", || heif::high(false, false)),
+    ("turned-1.heic", || heif::turned(1)),
+    ("turned-2.heic", || heif::turned(2)),
+    ("turned-3.heic", || heif::turned(3)),
+    ("turned-4.heic", || heif::turned(4)),
+    ("turned-5.heic", || heif::turned(5)),
+    ("turned-6.heic", || heif::turned(6)),
+    ("turned-7.heic", || heif::turned(7)),
+    ("turned-8.heic", || heif::turned(8)),
+    ("exif-only.heic", heif::with_place),
+    ("cut.heic", heif::cut),
+    ("derived.heic", heif::derived),
+    ("alpha.heic", || heif::alpha(false, false)),
+    ("premultiplied.heic", || heif::alpha(true, false)),
+    ("half-alpha.heic", || heif::alpha(false, true)),
+    ("plain.avif", || heif::av1("small")),
+    ("10-bit.avif", || heif::av1("small-10")),
+    ("444.avif", || heif::av1("small-444")),
+    ("alpha.avif", heif::av1_alpha),
+    ("turned-5.avif", heif::av1_turned),
+    ("animated.avif", heif::av1_animated),
+    ("endless-box.heic", heif::endless_box),
+    ("larger-than-coded.heic", heif::larger_than_coded),
+    ("smaller-than-coded.heic", heif::smaller_than_coded),
+    ("smaller-than-coded.avif", heif::smaller_than_coded_av1),
+    ("huge.heic", heif::huge),
+    ("grid-of-itself.heic", heif::grid_of_itself),
+    ("circle.heic", heif::circle),
+    ("other-tile.heic", heif::other_tile),
+    ("other-grid.heic", heif::other_grid),
+    ("missing-tile.heic", heif::missing_tile),
+    ("many-items.heic", heif::many_items),
+    ("many-places.heic", heif::many_places),
+    ("repeated-bytes.heic", heif::repeated_bytes),
+    ("elsewhere.heic", heif::elsewhere),
+    ("encrypted.heic", heif::encrypted),
+    ("cut-to-nothing.heic", heif::cut_to_nothing),
+    ("film.avif", heif::film),
+    ("nested.heic", heif::nested),
+    ("hidden-frames.avif", heif::hidden_frames),
+    ("cmyk.jpg", inks::cmyk),
+    ("cmyk-profile.jpg", inks::with_profile),
+    ("cmyk-wrong-profile.jpg", inks::with_wrong_profile),
     ("text.jpg", || b"This is no picture at all.".to_vec()),
     ("empty.jpg", Vec::new),
 ];
@@ -89,7 +142,7 @@ pub fn picture(name: &str) -> Option<Vec<u8>> {
 }
 
 /// Kinds of [`sized`].
-pub const KINDS: [&str; 16] = [
+pub const KINDS: [&str; 23] = [
     "jpeg",
     "jpeg-444",
     "jpeg-progressive",
@@ -106,6 +159,13 @@ pub const KINDS: [&str; 16] = [
     "tiff",
     "tiff-16",
     "tiff-palette",
+    "heic",
+    "heic-grid",
+    "heic-10",
+    "heic-alpha",
+    "avif",
+    "avif-10",
+    "jpeg-cmyk",
 ];
 
 /// A photo-like scene of any size, of one of [`KINDS`].
@@ -142,6 +202,10 @@ pub fn sized(kind: &str, width: u32, height: u32) -> Option<Vec<u8>> {
         "tiff" => written(scene().into(), ImageFormat::Tiff),
         "tiff-16" => written(deep(), ImageFormat::Tiff),
         "tiff-palette" => palette_tiff(width, height),
+        "heic" | "heic-grid" | "heic-10" | "heic-alpha" => heif::sized(kind, width, height),
+        "avif" => heif::av1_sized("large", width, height),
+        "avif-10" => heif::av1_sized("large-10", width, height),
+        "jpeg-cmyk" => inks::sized(&scene()),
         _ => return None,
     })
 }

@@ -2,10 +2,11 @@
 
 mod black_point;
 mod hdr;
+pub(super) mod inks;
 mod profile;
 
 use darkroom_jobs::{Warning, WarningCode};
-use moxcms::{ColorProfile, ProfileText};
+use moxcms::{ColorProfile, DataColorSpace, ProfileText};
 
 use super::{
     header::colors::{CodePoints, Colors, Transfer},
@@ -17,16 +18,25 @@ use super::{
 const MAX_DESCRIPTION: usize = 64;
 
 /// Converts a picture to sRGB; without a word on its colors that can be used it is taken for sRGB. Also tells the
-/// description of its profile.
+/// description of its profile. `inks`: they were converted when they were decoded, by the same profile if it is about
+/// inks.
 pub(super) fn to_srgb(
     raster: Raster,
     colors: &Colors,
+    inks: bool,
     warnings: &mut Vec<Warning>,
 ) -> (Raster, Option<String>) {
     let (converted, description) = match colors {
         Colors::Srgb => return (raster, None),
         Colors::Icc(icc) => match ColorProfile::new_from_slice(icc) {
-            Ok(read) => (profile::convert(&raster, &read), read.description.as_ref().and_then(description)),
+            Ok(read) => {
+                let converted = match (inks, read.color_space) {
+                    (true, DataColorSpace::Cmyk) => Some(raster.samples.clone()),
+                    (true, _) => None,
+                    (false, _) => profile::convert(&raster, &read),
+                };
+                (converted, read.description.as_ref().and_then(description))
+            }
             Err(_) => (None, None),
         },
         Colors::Gamma(gamma) => {

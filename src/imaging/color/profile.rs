@@ -32,8 +32,6 @@ pub(super) fn convert(raster: &Raster, profile: &ColorProfile) -> Option<Samples
         (4, DataColorSpace::Gray) => Layout::GrayAlpha,
         (3, DataColorSpace::Rgb) => Layout::Rgb,
         (4, DataColorSpace::Rgb) => Layout::Rgba,
-        // Decoders turn CMYK to RGB: the profile is no longer about these samples.
-        (3 | 4, DataColorSpace::Cmyk) => return Some(raster.samples.clone()),
         _ => return None,
     };
     let probes = Samples::U8(probes(layout));
@@ -70,10 +68,7 @@ fn is_black(probed: &Samples, layout: Layout) -> bool {
 }
 
 fn transformed(samples: &Samples, profile: &ColorProfile, layout: Layout) -> Option<Samples> {
-    let options = TransformOptions {
-        rendering_intent: RenderingIntent::RelativeColorimetric,
-        ..TransformOptions::default()
-    };
+    let options = relative_colorimetric(profile);
     let grey = matches!(layout, Layout::Gray | Layout::GrayAlpha);
     let target = if grey { srgb_grey() } else { ColorProfile::new_srgb() };
     match samples {
@@ -90,6 +85,14 @@ fn transformed(samples: &Samples, profile: &ColorProfile, layout: Layout) -> Opt
             Some(Samples::U16(converted))
         }
     }
+}
+
+/// Relative colorimetric, or what stands for it in a profile whose only table is the first.
+pub(super) fn relative_colorimetric(profile: &ColorProfile) -> TransformOptions {
+    let first_alone = profile.lut_a_to_b_colorimetric.is_none() && profile.lut_a_to_b_perceptual.is_some();
+    let rendering_intent =
+        if first_alone { RenderingIntent::Perceptual } else { RenderingIntent::RelativeColorimetric };
+    TransformOptions { rendering_intent, ..TransformOptions::default() }
 }
 
 fn probes(layout: Layout) -> Vec<u8> {

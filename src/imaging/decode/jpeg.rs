@@ -11,6 +11,7 @@ use zune_jpeg::{
 use super::{Decoded, judge_missing, repeat_last};
 use crate::imaging::{
     Limits, coefficients,
+    color::inks,
     error::Error,
     header::Header,
     markers,
@@ -40,9 +41,13 @@ pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Resul
         // The decoder mixes the color of the last row with that of the next one, which is not there.
         repeat_last(&mut samples, rows.saturating_sub(u32::from(rows < header.height)), header.height);
     }
+    if header.inks {
+        samples = inks::to_srgb(samples, &header.colors);
+    }
+    let channels = if header.inks { 3 } else { channels };
     let (width, height) = (header.width, header.height);
     let raster = Raster { width, height, channels, samples: Samples::U8(samples) };
-    Ok(Decoded { raster, missing_rows: rows < height })
+    Ok(Decoded { raster, missing_rows: rows < height, colors: None })
 }
 
 /// Whether a row repeats itself, as it does where the decoder goes on without data: it may also be a picture.
@@ -75,12 +80,36 @@ fn pixels(jpeg: &[u8], header: &Header, limits: &Limits) -> Result<(Vec<u8>, u8)
     if !reads_the_same(&decoder, header) {
         return Err(Error::corrupt("a jpeg that can be read in two ways"));
     }
-    let (space, channels) = match decoder.input_colorspace() {
+    let found = decoder.input_colorspace();
+    let (space, channels) = match found {
         Some(ColorSpace::Luma) => (ColorSpace::Luma, 1),
+        Some(space @ (ColorSpace::CMYK | ColorSpace::YCCK)) if header.inks => (space, 4),
+        _ if header.inks => return Err(Error::corrupt("four colors that are no inks")),
         _ => (ColorSpace::RGB, 3),
     };
     decoder.set_options(decoder.options().jpeg_set_out_colorspace(space));
-    Ok((decoder.decode().map_err(jpeg_error)?, channels))
+    let mut samples = decoder.decode().map_err(jpeg_error)?;
+    match found {
+        Some(ColorSpace::YCCK) => samples.chunks_exact_mut(4).for_each(separate),
+        // Adobe writes paper, not ink.
+        Some(ColorSpace::CMYK) if is_by_adobe(jpeg) => samples.iter_mut().for_each(|ink| *ink = 255 - *ink),
+        _ => {}
+    }
+    Ok((samples, channels))
+}
+
+fn is_by_adobe(jpeg: &[u8]) -> bool {
+    const APP14: u8 = 0xee;
+    markers::segments(jpeg).any(|segment| segment.marker == APP14 && segment.content.starts_with(b"Adobe"))
+}
+
+/// Brightness, two colors and black, of paper → inks: what would be red is as much as there is of cyan.
+fn separate(pixel: &mut [u8]) {
+    let [y, cb, cr] = [pixel[0], pixel[1], pixel[2]].map(f32::from);
+    let (cb, cr) = (cb - 128.0, cr - 128.0);
+    let inks = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
+    pixel[..3].iter_mut().zip(inks).for_each(|(sample, ink)| *sample = (ink + 0.5) as u8);
+    pixel[3] = 255 - pixel[3];
 }
 
 /// Whether the decoder found the frame that the limits and the memory were judged by: a file can hide another one from

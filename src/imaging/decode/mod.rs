@@ -1,5 +1,6 @@
 //! Bytes → pixels, with the decoders on the list and no other.
 
+pub(super) mod heif;
 mod jpeg;
 mod png;
 mod tiff;
@@ -15,7 +16,7 @@ use image::{
 use super::{
     Limits,
     error::Error,
-    header::{Header, webp},
+    header::{Header, colors::Colors, webp},
     limits::check_decoded,
     raster::Raster,
     sniff::Format,
@@ -26,21 +27,33 @@ pub(super) struct Decoded {
     pub raster: Raster,
     /// Some of the last rows were not in the file, fewer than matter.
     pub missing_rows: bool,
+    /// What the pixels' own code says of their colors, where the header is silent.
+    pub colors: Option<Colors>,
 }
 
 pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Result<Decoded, Error> {
     let bytes = Cursor::new(original);
-    let raster = match header.format {
-        Format::Jpeg => return jpeg::decode(original, header, limits),
-        Format::Png => return png::decode(original, header, limits),
-        Format::WebP if let Some(vp8) = webp::lone_vp8(original) => return vp8::decode(vp8, header, limits),
-        Format::WebP => by_image(WebPDecoder::new(bytes), header, header.width),
-        Format::Gif => by_image(GifDecoder::new(bytes), header, header.width),
-        Format::Bmp => by_image(BmpDecoder::new(bytes), header, header.width),
-        Format::Tiff => tiff::decode(original, header),
+    let mut decoded = match header.format {
+        Format::Jpeg => jpeg::decode(original, header, limits),
+        Format::Png => png::decode(original, header, limits),
+        Format::Heic | Format::Avif => heif::decode(original, header, limits),
+        Format::WebP if let Some(vp8) = webp::lone_vp8(original) => vp8::decode(vp8, header, limits),
+        Format::WebP => by_image(WebPDecoder::new(bytes), header, header.width).map(Decoded::whole),
+        Format::Gif => by_image(GifDecoder::new(bytes), header, header.width).map(Decoded::whole),
+        Format::Bmp => by_image(BmpDecoder::new(bytes), header, header.width).map(Decoded::whole),
+        Format::Tiff => tiff::decode(original, header).map(Decoded::whole),
     }?;
-    let raster = if header.premultiplied { raster.divided_by_alpha() } else { raster };
-    Ok(Decoded { raster, missing_rows: false })
+    if header.premultiplied {
+        decoded.raster = decoded.raster.divided_by_alpha();
+    }
+    Ok(decoded)
+}
+
+impl Decoded {
+    /// A picture of which nothing is missing, and whose header says all.
+    fn whole(raster: Raster) -> Self {
+        Self { raster, missing_rows: false, colors: None }
+    }
 }
 
 /// `width` is what the decoder is to find, which is shown some files as narrower than they are.

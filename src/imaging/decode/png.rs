@@ -39,7 +39,8 @@ pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Resul
         }
         _ => Samples::U8(bytes),
     };
-    Ok(Decoded { raster: Raster { width, height, channels, samples }, missing_rows: rows < height })
+    let raster = Raster { width, height, channels, samples };
+    Ok(Decoded { raster, missing_rows: rows < height, colors: None })
 }
 
 /// Fills the rows; how many from the top were there.

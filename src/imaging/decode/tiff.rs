@@ -1,4 +1,4 @@
-//! TIFF → pixels. Palettes, grey of two or four bits, and YCbCr are unknown to the decoder: it is shown the same file with
+//! TIFF → pixels. Palettes, grey of two or four bits, inks and YCbCr are unknown to the decoder: it is shown the same file with
 //! other words in its directory, and what it makes of them is converted here.
 
 use std::{borrow::Cow, io::Cursor};
@@ -7,6 +7,7 @@ use image::codecs::tiff::TiffDecoder;
 
 use super::by_image;
 use crate::imaging::{
+    color::inks,
     error::Error,
     header::{Header, tiff::Directory},
     raster::{Raster, Samples, to_8_bit},
@@ -57,6 +58,10 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Raster, Error> 
                 return Err(Error::Unsupported("image/tiff with fewer samples of color"));
             }
             Ok(from_ycbcr(decoded(&file.with(PHOTOMETRIC, RGB).bytes, header.width)?))
+        }
+        _ if header.inks => {
+            let shown = decoded(&file.with(PHOTOMETRIC, RGB).bytes, header.width)?.into_8_bit();
+            Ok(raster(header, 3, inks::to_srgb(shown.samples, &header.colors)))
         }
         _ => decoded(original, header.width),
     }

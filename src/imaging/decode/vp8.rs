@@ -35,7 +35,7 @@ pub(super) fn decode(vp8: &[u8], header: &Header, limits: &Limits) -> Result<Dec
     judge_missing(rows, height, limits)?;
     repeat_last(&mut samples, rows, height);
     let raster = Raster { width, height, channels: CHANNELS, samples: Samples::U8(samples) };
-    Ok(Decoded { raster, missing_rows: rows < height })
+    Ok(Decoded { raster, missing_rows: rows < height, colors: None })
 }
 
 /// Whether all is there that comes before the first pixels: libwebp takes a part of it for damage. RFC 6386, 9.1.

@@ -15,6 +15,19 @@ pub enum Colors {
     CodePoints(CodePoints),
 }
 
+impl Colors {
+    /// What two numbers of H.273 mean.
+    pub(in crate::imaging) fn of_code_points(primaries: u8, transfer: u8) -> Self {
+        let transfer = match (primaries, transfer) {
+            (1, 13) => return Self::Srgb,
+            (_, 16) => Transfer::High(HighCurve::Pq),
+            (_, 18) => Transfer::High(HighCurve::Hlg),
+            (_, other) => Transfer::Standard(other),
+        };
+        Self::CodePoints(CodePoints { primaries, transfer })
+    }
+}
+
 /// `gAMA` and `cHRM` of a PNG.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gamma {
@@ -24,7 +37,7 @@ pub struct Gamma {
     pub chromaticities: Option<[(f32, f32); 4]>,
 }
 
-/// `cICP` of a PNG.
+/// `cICP` of a PNG, `nclx` of a HEIF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodePoints {
     /// H.273, table 2.
@@ -85,13 +98,7 @@ impl PngColors {
         if (matrix, full_range) != (0, 1) {
             return None; // not allowed in a PNG, or of a range that stills do not have
         }
-        let transfer = match (primaries, transfer) {
-            (1, 13) => return Some(Colors::Srgb),
-            (_, 16) => Transfer::High(HighCurve::Pq),
-            (_, 18) => Transfer::High(HighCurve::Hlg),
-            (_, other) => Transfer::Standard(other),
-        };
-        Some(Colors::CodePoints(CodePoints { primaries, transfer }))
+        Some(Colors::of_code_points(primaries, transfer))
     }
 
     /// What counts without an ICC profile.

@@ -119,6 +119,11 @@ impl<'a> Walk<'a> {
             let pixels = u64::from(self.found.width) * u64::from(self.found.height);
             self.found.decoder_bytes = pixels * self.samples / 100 * 2;
         }
+        if self.components == 4 {
+            // A sample more until they are converted.
+            self.found.inks = true;
+            self.found.decoder_bytes += u64::from(self.found.width) * u64::from(self.found.height);
+        }
         if !self.icc.is_empty() {
             self.icc.sort_by_key(|(number, _)| *number);
             self.found.icc =

@@ -73,7 +73,13 @@ impl Header {
             // Other bytes than the samples have, in another order.
             Format::Png if self.pixel.bytes == 2 => self.pixel.size(),
             Format::Tiff => self.pixel.size(),
-            Format::Jpeg | Format::WebP | Format::Gif | Format::Png | Format::Bmp => 0,
+            Format::Jpeg
+            | Format::WebP
+            | Format::Gif
+            | Format::Png
+            | Format::Bmp
+            | Format::Heic
+            | Format::Avif => 0,
         };
         self.decoder_bytes + self.pixels() * (own + self.pixel.size())
     }
@@ -93,8 +99,10 @@ impl Header {
     /// Conversion may go by 16 bits and a copy.
     fn coloring(&self, result: u64) -> u64 {
         let pixel = self.pixel.kept();
+        // Their pixels may say of colors what their header does not.
+        let may_say_more = matches!(self.format, Format::Heic | Format::Avif);
         let copies = match (&self.colors, pixel.bytes) {
-            (Colors::Srgb, _) => 1,
+            (Colors::Srgb, _) if !may_say_more => 1,
             (_, 1) => 5,
             _ => 3,
         };

@@ -4,6 +4,7 @@ mod bmp;
 pub mod colors;
 mod exif;
 mod gif;
+pub(super) mod heif;
 mod jpeg;
 mod memory;
 mod png;
@@ -55,6 +56,8 @@ pub struct Header {
     pub pixel: Pixel,
     /// Whether colors were multiplied by alpha.
     pub premultiplied: bool,
+    /// Whether its samples are cyan, magenta, yellow and black.
+    pub inks: bool,
     /// Whether the end of the file was there.
     pub complete: bool,
     /// Quality of a JPEG, estimated from its tables.
@@ -76,10 +79,13 @@ struct Found {
     decoder_bytes: u64,
     pixel: Pixel,
     premultiplied: bool,
+    inks: bool,
     complete: bool,
     jpeg_quality: Option<u8>,
     icc: Profile,
     png_colors: PngColors,
+    /// What counts without a profile, in a format that says it in one place.
+    colors: Option<Colors>,
     exif: Option<exif::Exif>,
     xmp_gps: bool,
     metadata: Metadata,
@@ -121,10 +127,12 @@ impl Found {
             decoder_bytes: 0,
             pixel: Pixel::RGB,
             premultiplied: false,
+            inks: false,
             complete: true,
             jpeg_quality: None,
             icc: Profile::None,
             png_colors: PngColors::default(),
+            colors: None,
             exif: None,
             xmp_gps: false,
             metadata: Metadata::default(),
@@ -147,6 +155,7 @@ impl Header {
             Format::Gif => gif::read(original, limits),
             Format::Bmp => bmp::read(original),
             Format::Tiff => tiff::read(original, limits),
+            Format::Heic | Format::Avif => heif::read(original, limits),
         }?;
         limits.check_size(found.width, found.height)?;
         limits.check_scans(found.scans, found.width, found.height)?;
@@ -171,7 +180,7 @@ impl Header {
         let colors = match (found.png_colors.before_profile(), found.icc) {
             (Some(colors), _) => colors,
             (None, Profile::Bytes(bytes)) if bytes.len() as u64 <= limits.max_icc_bytes => Colors::Icc(bytes),
-            (None, Profile::None) => found.png_colors.after_profile(),
+            (None, Profile::None) => found.colors.unwrap_or_else(|| found.png_colors.after_profile()),
             (None, Profile::Bytes(_) | Profile::Broken) => {
                 warnings.push(super::color::icc_invalid());
                 Colors::Srgb
@@ -191,6 +200,7 @@ impl Header {
             decoder_bytes: found.decoder_bytes,
             pixel: found.pixel,
             premultiplied: found.premultiplied,
+            inks: found.inks,
             complete: found.complete,
             jpeg_quality: found.jpeg_quality,
             warnings,

@@ -11,9 +11,14 @@ use super::{
 
 const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
+const PHOTOMETRIC: u16 = 262;
+const SAMPLES: u16 = 277;
 const EXTRA_SAMPLES: u16 = 338;
 const XMP: u16 = 700;
 const ICC: u16 = 34_675;
+
+/// Samples are inks.
+const SEPARATED: u64 = 5;
 
 /// The extra sample is alpha that the others were multiplied by.
 const ASSOCIATED: u64 = 1;
@@ -43,6 +48,8 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     }
     found.decoder_bytes = tiff_parts::check(bytes, &first, (found.width, found.height))?;
     found.pixel = pixel(&first);
+    let number = |tag| first.entry(tag).and_then(|entry| first.number(&entry));
+    found.inks = (number(PHOTOMETRIC), number(SAMPLES)) == (Some(SEPARATED), Some(4));
     let mut metadata = Metadata::default();
     if let Some(profile) = first.entry(ICC) {
         found.icc = first.data(&profile).map_or(Profile::Broken, |data| Profile::Bytes(data.to_vec()));
@@ -51,8 +58,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
         metadata.add(xmp.len(), limits)?;
         found.xmp_gps = xmp_has_gps(xmp);
     }
-    let extra = first.entry(EXTRA_SAMPLES).and_then(|entry| first.number(&entry));
-    found.premultiplied = extra == Some(ASSOCIATED);
+    found.premultiplied = number(EXTRA_SAMPLES) == Some(ASSOCIATED);
     found.exif = Some(exif::from_directory(bytes, &first));
     found.frames = u32::try_from(first.pages()).expect("at most 4,096");
     Ok(found)
@@ -61,8 +67,6 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
 /// By samples and bits; the depth may stand elsewhere when there are several samples.
 fn pixel(first: &Directory<'_>) -> Pixel {
     const BITS: u16 = 258;
-    const SAMPLES: u16 = 277;
-    const PHOTOMETRIC: u16 = 262;
     const PALETTE: u64 = 3;
     let number = |tag| first.entry(tag).and_then(|entry| first.number(&entry));
     let samples = u32::try_from(number(SAMPLES).unwrap_or(1).clamp(1, 4)).expect("at most 4");

@@ -1,4 +1,7 @@
+mod clean;
+mod heif;
 mod hidden;
+mod inks;
 mod truncated;
 mod webp;
 
@@ -62,10 +65,17 @@ fn every_format_shows_the_same_picture() {
 
 #[test]
 fn nothing_but_pixels_and_a_small_profile_is_left() {
-    for name in ["gps.jpg", "trailing-zip.jpg", "display-p3.jpg"] {
+    for name in [
+        "gps.jpg",
+        "trailing-zip.jpg",
+        "display-p3.jpg",
+        "exif-only.heic",
+        "display-p3.heic",
+        "cmyk-profile.jpg",
+    ] {
         let jpeg = made(name).unwrap().jpeg;
 
-        for secret in [&b"Exif"[..], b"PK\x03\x04", b"secret", b"Display P3"] {
+        for secret in [&b"Exif"[..], b"PK\x03\x04", b"secret", b"Display P3", b"ftyp", b"CMYK"] {
             assert!(!jpeg.windows(secret.len()).any(|word| word == secret), "{name} keeps {secret:?}");
         }
     }

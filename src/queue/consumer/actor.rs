@@ -3,11 +3,15 @@ use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Instant}
 use darkroom_jobs::wire;
 use tracing::{error, info, warn};
 
+use super::ending::Ending;
 use super::*;
-use crate::queue::{clock::milliseconds, metrics::Call, scripts, settle, upkeep::Round};
+use crate::queue::{clock::milliseconds, metrics::Call, scripts, upkeep::Round};
 
 /// Payloads up to this size are handed out whole.
 const PAYLOAD_LIMIT: usize = darkroom_jobs::MAX_PAYLOAD_BYTES;
+
+/// Commands that are obeyed before Redis is asked again.
+const COMMANDS: usize = 256;
 
 /// Bytes of a larger payload that are handed out, for its receipt.
 const EXCERPT: usize = 4 << 10;
@@ -30,16 +34,20 @@ pub(super) struct Actor {
 
 /// One queue that the actor claims from.
 pub(super) struct Queue {
-    slots: Arc<Semaphore>,
+    pub slots: Arc<Semaphore>,
     deliveries: mpsc::UnboundedSender<Delivery>,
     /// Whether there may be ready jobs.
-    ready: bool,
-    claiming: bool,
+    pub ready: bool,
+    pub claiming: bool,
+    /// Settlements that wait for the call in flight: they share the next one.
+    pub endings: Vec<Ending>,
+    pub settling: bool,
 }
 
 impl Queue {
     pub fn new(slots: usize, deliveries: mpsc::UnboundedSender<Delivery>) -> Self {
-        Self { slots: Arc::new(Semaphore::new(slots)), deliveries, ready: true, claiming: false }
+        let slots = Arc::new(Semaphore::new(slots));
+        Self { slots, deliveries, ready: true, claiming: false, endings: Vec::new(), settling: false }
     }
 
     /// A wake-up from now on is about jobs that this claim may not have seen.
@@ -62,7 +70,12 @@ pub(super) enum Answer {
         answer: RedisResult<Claimed>,
     },
     Ticked(RedisResult<Round>),
-    /// A settlement or a hand-back has ended; its slot is free.
+    /// A call of settlements was answered, but for those that have to be asked again.
+    Settled {
+        kind: Kind,
+        again: Vec<Ending>,
+    },
+    /// A repeated settlement or a hand-back has ended; its slot is free.
     Ended,
 }
 
@@ -75,29 +88,36 @@ impl Actor {
     ) {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut stopping, mut open) = (false, true);
+        let (mut stopping, mut open, mut commands) = (false, true, Vec::with_capacity(COMMANDS));
         while open || !self.calls.is_empty() {
             tokio::select! {
                 _ = stopped.changed(), if !stopping => stopping = true,
-                command = inbox.recv(), if open => match command {
-                    Some(command) => self.obey(command),
-                    None => open = false,
-                },
+                received = inbox.recv_many(&mut commands, COMMANDS), if open => {
+                    open = received > 0;
+                    commands.drain(..).for_each(|command| self.obey(command));
+                }
                 Some(ended) = self.calls.join_next() => match ended {
                     Ok(answer) => self.take(answer, stopping),
                     Err(died) => error!(error = %died, "a call of the queue died"),
                 },
                 _ = tick.tick(), if !stopping => self.tick(),
             }
+            self.settle();
             if !stopping {
                 self.claim();
             }
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    pub fn obey(&mut self, command: Command) {
         match command {
-            Command::Settle(lease, settlement, answer) => self.settle(lease, settlement, answer),
+            Command::Settle(lease, settlement, answer) => {
+                let queue = self
+                    .queues
+                    .get_mut(&lease.key().kind)
+                    .expect("only the actor's own queues are leased from");
+                queue.endings.push(Ending { lease, settlement, answer });
+            }
             Command::Return(lease, slot) => self.give_back(lease, slot),
             Command::Wake(kind) => {
                 for (name, queue) in &mut self.queues {
@@ -107,7 +127,7 @@ impl Actor {
         }
     }
 
-    fn take(&mut self, answer: Answer, stopping: bool) {
+    pub fn take(&mut self, answer: Answer, stopping: bool) {
         match answer {
             Answer::Claimed { kind, slots, answer } => self.deliver(kind, slots, answer, stopping),
             Answer::Ticked(Ok(round)) => {
@@ -121,12 +141,16 @@ impl Actor {
                 }
             }
             Answer::Ticked(Err(error)) => warn!(error = %error, "upkeep of the queues failed"),
+            Answer::Settled { kind, again } => {
+                self.queues.get_mut(&kind).expect("only the actor's own queues are settled").settling = false;
+                again.into_iter().for_each(|ending| self.settle_again(ending));
+            }
             Answer::Ended => {}
         }
     }
 
     /// One call for each queue that may have jobs and has free slots.
-    fn claim(&mut self) {
+    pub fn claim(&mut self) {
         if self.repeated.load(Relaxed) > 0 {
             return;
         }
@@ -165,7 +189,7 @@ impl Actor {
         stopping: bool,
     ) {
         let queue = self.queues.get_mut(&kind).expect("only the actor's own queues are claimed from");
-        queue.claim_ends(answer.as_ref().ok().map(|claimed| claimed.taken >= slots.len()));
+        queue.claim_ends(answer.as_ref().ok().map(|claimed| claimed.more));
         let claimed = match answer {
             Ok(claimed) => claimed,
             Err(error) => return warn!(error = %error, job.kind = %kind, "claim failed"),
@@ -182,40 +206,6 @@ impl Actor {
                 let _ = queue.deliveries.send(delivery);
             }
         }
-    }
-
-    fn settle(&mut self, lease: Lease, settlement: Settlement, answer: oneshot::Sender<Settled>) {
-        let (mut redis, keys, repeated) = (self.redis.clone(), self.keys.clone(), Arc::clone(&self.repeated));
-        let metrics = self.metrics.clone();
-        self.calls.spawn(async move {
-            let mut failures = 0;
-            let settled = loop {
-                let writing = settle::write(&mut redis, &keys, lease.key(), &settlement);
-                match metrics.timed(Call::Settle, writing).await {
-                    Ok(settled) => break settled,
-                    Err(error) if lease.is_lost() => {
-                        warn!(error = %error, "settlement given up: the lease is lost");
-                        break Settled::Lost;
-                    }
-                    Err(error) => {
-                        if failures == 0 {
-                            repeated.fetch_add(1, Relaxed);
-                        }
-                        failures += 1;
-                        warn!(error = %error, failures, job.kind = %lease.key().kind, "settlement failed");
-                        wire::leave_replica(&mut redis, &error).await;
-                        tokio::time::sleep(connection::backoff(failures)).await;
-                    }
-                }
-            };
-            if failures > 0 {
-                repeated.fetch_sub(1, Relaxed);
-            }
-            // The slot goes with the lease; who asked may be gone.
-            lease.end();
-            let _ = answer.send(settled);
-            Answer::Ended
-        });
     }
 
     fn give_back(&mut self, lease: LeaseKey, slot: Option<OwnedSemaphorePermit>) {
@@ -263,7 +253,7 @@ impl Actor {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
 
     use super::*;
@@ -281,7 +271,7 @@ mod tests {
     }
 
     /// Of a Redis that nobody has to be: its connection is made when it is first used.
-    fn actor() -> Actor {
+    pub fn actor() -> Actor {
         let Defaults { worker, redis } =
             Defaults::parse_from(["darkroom", "--redis-url=redis://127.0.0.1:1"]);
         let client = connection::client(&redis).expect("it is a url");

@@ -14,13 +14,14 @@
 -- ARGV[2]  deliveries  that the receipt counts
 -- ARGV[3]  receipt     JSON
 -- ARGV[4]  event       JSON, or empty
+-- ARGV[5]  owner       prefix of the owner's objects, or empty
 --
 -- Returns  1 cancelled · 0 unknown · 2 it is running · 3 it is settled · 4 it was delivered since the receipt was made
 -- Repeat   safe: answers 3 and changes nothing
 local leases, data, meta, scheduled, done, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local stats, events, settled = KEYS[7], KEYS[8], KEYS[9]
-local id, deliveries, receipt, event = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-if not deliveries or not event then
+local id, deliveries, receipt, event, owner = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+if not deliveries or not owner then
     return redis.error_reply('job_cancel: wrong arguments')
 end
 if redis.call('HEXISTS', data, id) == 0 and redis.call('EXISTS', meta) == 0 then
@@ -39,7 +40,8 @@ local time = redis.call('TIME')
 
 redis.call('ZREM', scheduled, id)
 redis.call('HDEL', meta, 'dr_token', 'dr_note', 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
-redis.call('HSET', meta, 'dr_seen', id, 'status', 'Done', 'result', '{"Ok":' .. receipt .. '}')
+redis.call('HSET', meta, 'dr_seen', id, 'status', 'Done', 'result', '{"Ok":' .. receipt .. '}',
+    'dr_owner', owner)
 redis.call('HSET', data, id, '')
 redis.call('ZADD', done, time[1], id)
 redis.call('HINCRBY', stats, 'cancelled', 1)

@@ -9,12 +9,12 @@
 -- KEYS[6]  paused   str   <q>:paused     present while the queue is paused
 -- KEYS[7]  meta     hash  <q>:meta:      prefix of every job's hash
 -- ARGV[1]  lease_ms        length of a lease
--- ARGV[2]  payload_limit   bytes of the largest payload that is handed out whole
+-- ARGV[2]  payload_limit   bytes of the largest payload that is handed out whole; more than that in all ends the answer
 -- ARGV[3]  excerpt         bytes of a larger one that are handed out
 -- ARGV[4…] tokens          one for each job wanted, at most 100; fresh for every delivery
 --
--- Returns  {Redis ms, taken from active, {id, token, payload, payload bytes, attempts, max_attempts, deliveries,
---          crashes, enqueued ms, ready ms, first delivery ms, first deferral ms, note, reason}…}
+-- Returns  {Redis ms, 1 when more jobs may be ready else 0, {id, token, payload, payload bytes, attempts, max_attempts,
+--          deliveries, crashes, enqueued ms, ready ms, first delivery ms, first deferral ms, note, reason}…}
 -- Repeat   takes other jobs: a lost answer leaves leases that nobody renews, and the reaper returns those
 local active, leases, data, done, dead, paused, meta_prefix =
     KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -25,49 +25,67 @@ if not lease_ms or not payload_limit or not excerpt or wanted < 1 or wanted > 10
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local answer = { now, 0 }
 if redis.call('EXISTS', paused) == 1 then
-    return answer
+    return { now, 0 }
+end
+-- Redis takes twenty times as long to write a number as to take a text.
+local now_text, end_text = string.format('%.0f', now), string.format('%.0f', now + lease_ms)
+
+-- A job that was seen and waits is none; of any other the places tell where it could be.
+local function is_husk(id, seen, status)
+    if seen and (status == 'Queued' or status == 'Pending') then
+        return false
+    end
+    return redis.call('ZSCORE', done, id) or redis.call('ZSCORE', dead, id) or redis.call('ZSCORE', leases, id)
+        -- A cancelled job may be forgotten before its husk is met.
+        or (redis.call('HEXISTS', data, id) == 0 and redis.call('EXISTS', meta_prefix .. id) == 0)
+end
+
+-- A stranger's job: what its metadata put under our names says nothing.
+local function see(id, meta, known)
+    if known.err then
+        redis.call('DEL', meta)
+    end
+    redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
+        'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_deleted_at')
+    redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now_text, 'attempts', '0')
+    return { id, 'Pending', '0', known[4], false, false, now_text }
 end
 
 local ids = redis.call('LRANGE', active, 0, wanted - 1)
-if #ids == 0 then
-    return answer
-end
-answer[2] = #ids
-redis.call('LPOP', active, #ids)
-
+local taken, bytes, ends, rows = 0, 0, {}, {}
 for i, id in ipairs(ids) do
-    local husk = redis.call('ZSCORE', done, id) or redis.call('ZSCORE', dead, id) or redis.call('ZSCORE', leases, id)
-    -- A cancelled job may be forgotten before its husk is met.
-    husk = husk or (redis.call('HEXISTS', data, id) == 0 and redis.call('EXISTS', meta_prefix .. id) == 0)
-    if not husk then
-        local meta, token = meta_prefix .. id, ARGV[3 + i]
-        if redis.call('TYPE', meta).ok ~= 'hash' then
-            redis.call('DEL', meta)
-        end
-        local known = redis.call('HMGET', meta, 'dr_seen', 'attempts', 'max_attempts', 'dr_deliveries', 'dr_crashes',
-            'dr_enqueued_at', 'dr_ready_at', 'dr_first_at', 'dr_deferred_at', 'dr_note', 'dr_reason')
+    if bytes > payload_limit then
+        break
+    end
+    taken = i
+    local meta, token = meta_prefix .. id, ARGV[3 + i]
+    local known = redis.pcall('HMGET', meta, 'dr_seen', 'status', 'attempts', 'max_attempts', 'dr_deliveries',
+        'dr_crashes', 'dr_enqueued_at', 'dr_ready_at', 'dr_first_at', 'dr_deferred_at', 'dr_note', 'dr_reason')
+    if not is_husk(id, known[1] == id, known[2]) then
         if known[1] ~= id then
-            -- A stranger's job: what its metadata put under our names says nothing.
-            redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
-                'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token')
-            redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now, 'dr_deliveries', 0, 'dr_crashes', 0, 'attempts', 0)
-            known = { id, '0', known[3], '0', '0', tostring(now), false, false, false, false, false }
+            known = see(id, meta, known)
         end
         local payload = redis.call('HGET', data, id) or ''
         local size = #payload
         if size > payload_limit then
             payload = string.sub(payload, 1, excerpt)
         end
-        local first = known[8] or tostring(now)
-        local deliveries = (tonumber(known[4]) or 0) + 1
-        redis.call('ZADD', leases, now + lease_ms, id)
-        redis.call('HSET', meta, 'dr_token', token, 'dr_leased_at', now, 'dr_deliveries', deliveries, 'dr_first_at', first,
-            'status', 'Running')
-        answer[#answer + 1] = { id, token, payload, size, tonumber(known[2]) or 0, tonumber(known[3]) or -1, deliveries,
-            tonumber(known[5]) or 0, tonumber(known[6]) or now, tonumber(known[7]) or tonumber(known[6]) or now,
-            tonumber(first) or now, tonumber(known[9]) or -1, known[10] or '', known[11] or '' }
+        bytes = bytes + #payload
+        local deliveries, enqueued = (tonumber(known[5]) or 0) + 1, tonumber(known[7]) or now
+        redis.call('HSET', meta, 'dr_token', token, 'dr_leased_at', now_text, 'dr_deliveries',
+            string.format('%d', deliveries), 'dr_first_at', known[9] or now_text, 'status', 'Running')
+        ends[#ends + 1] = end_text
+        ends[#ends + 1] = id
+        rows[#rows + 1] = { id, token, payload, size, tonumber(known[3]) or 0, tonumber(known[4]) or -1, deliveries,
+            tonumber(known[6]) or 0, enqueued, tonumber(known[8]) or enqueued, tonumber(known[9]) or now,
+            tonumber(known[10]) or -1, known[11] or '', known[12] or '' }
     end
 end
-return answer
+if taken > 0 then
+    redis.call('LTRIM', active, taken, -1)
+end
+if #ends > 0 then
+    redis.call('ZADD', leases, unpack(ends))
+end
+return { now, (#ids == wanted or taken < #ids) and 1 or 0, unpack(rows) }

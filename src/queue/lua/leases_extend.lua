@@ -19,7 +19,8 @@ local lost = {}
 for i = 1, jobs do
     local queue, id, token = tonumber(ARGV[3 * i - 1]), ARGV[3 * i], ARGV[3 * i + 1]
     local leases, meta = KEYS[2 * queue - 1], KEYS[2 * queue] .. id
-    if redis.call('HGET', meta, 'dr_token') == token and redis.call('ZSCORE', leases, id) then
+    -- A hash that is none is that job's affair: the others are renewed.
+    if redis.pcall('HGET', meta, 'dr_token') == token and redis.call('ZSCORE', leases, id) then
         redis.call('ZADD', leases, 'XX', now + lease_ms, id)
     else
         lost[#lost + 1] = i

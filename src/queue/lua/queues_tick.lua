@@ -39,14 +39,18 @@ local answer = { now }
 -- No lease is longer (DARKROOM_LEASE_MS).
 local FAR_MS = 3600000
 
--- Marks a job that comes from a stranger as seen now; what its metadata put under our names says nothing.
-local function see(meta, id)
+local function must_be_hash(meta)
     if redis.call('TYPE', meta).ok ~= 'hash' then
         redis.call('DEL', meta)
     end
+end
+
+-- Marks a job that comes from a stranger as seen now; what its metadata put under our names says nothing.
+local function see(meta, id)
+    must_be_hash(meta)
     if redis.call('HGET', meta, 'dr_seen') ~= id then
         redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
-            'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token')
+            'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_deleted_at')
         redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now, 'dr_deliveries', 0, 'dr_crashes', 0, 'attempts', 0)
     end
 end
@@ -72,6 +76,7 @@ end
 -- The n-th crash within 72 h: the first two go back at once, then after 1 min * 2^(n-3); the claim tells the eighth.
 local function crashed(q, id, counts)
     local meta = q.meta .. id
+    must_be_hash(meta)
     redis.call('HDEL', meta, 'dr_token')
     redis.call('HSET', meta, 'status', 'Queued')
     local n = 0
@@ -131,7 +136,7 @@ end
 local function forget(q, settled, ids)
     for _, id in ipairs(ids) do
         local meta = q.meta .. id
-        local bytes = tonumber(redis.call('HGET', meta, 'dr_bytes') or '')
+        local bytes = tonumber(redis.pcall('HGET', meta, 'dr_bytes') or '')
         if settled == q.dead and bytes then
             redis.call('HINCRBY', q.stats, 'dead_bytes', -bytes)
         end

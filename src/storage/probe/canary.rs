@@ -14,7 +14,7 @@ use aws_sdk_s3::{
     primitives::{DateTime, DateTimeFormat},
 };
 use bytes::Bytes;
-use darkroom_jobs::JobId;
+use darkroom_jobs::{JobId, Timestamp};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -106,6 +106,19 @@ impl Drop for Canary {
 }
 
 impl Storage {
+    /// Now, by the server's clock: to the second, and never in the future of it. `None` when it does not tell the time. One
+    /// HEAD of the bucket.
+    ///
+    /// # Errors
+    ///
+    /// Those of the HEAD.
+    pub async fn now(&self) -> Result<Option<Timestamp>, Error> {
+        let clock = ServerClock::default();
+        self.ask_for_bucket(&clock).await?;
+        let ahead_ms = clock.skew_ms();
+        Ok(ahead_ms.map(|ahead| Timestamp::from_unix_ms(now().unix_ms().saturating_add_signed(ahead))))
+    }
+
     /// HEAD of the bucket, and a look at the server's clock.
     pub(super) async fn first_contact(
         &self,
@@ -113,6 +126,14 @@ impl Storage {
         deadline: Instant,
     ) -> Result<(), Error> {
         let clock = ServerClock::default();
+        let head = within(deadline, "HeadBucket", self.ask_for_bucket(&clock)).await;
+        measured.clock_skew_ms = clock.skew_ms();
+        measured.latency.head = Some(head?);
+        Ok(())
+    }
+
+    /// HEAD of the bucket, with the reason when it is refused; how long it took, ms.
+    async fn ask_for_bucket(&self, clock: &ServerClock) -> Result<u64, Error> {
         let bucket = &self.config.s3_bucket;
         let ask = || {
             let request = self.client.head_bucket().bucket(bucket).customize().interceptor(clock.clone());
@@ -122,10 +143,7 @@ impl Storage {
                 answer.map_err(Error::about_a_bucket).map(|_| ms(since.elapsed()))
             }
         };
-        let head = within(deadline, "HeadBucket", self.explained(bucket, ask)).await;
-        measured.clock_skew_ms = clock.skew_ms();
-        measured.latency.head = Some(head?);
-        Ok(())
+        self.explained(bucket, ask).await
     }
 
     /// PUT, GET, DELETE; on the way it is learnt whether a PUT that must not overwrite is refused.

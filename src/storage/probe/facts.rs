@@ -10,6 +10,7 @@ use super::Versioning;
 use crate::storage::{
     Storage,
     error::{Error, ErrorKind},
+    list::Prefix,
 };
 
 /// What was told.
@@ -40,7 +41,16 @@ impl Storage {
     ///
     /// [`ErrorKind::Unavailable`] and [`ErrorKind::Throttled`]: asking again may help.
     pub async fn versioning(&self) -> Result<Versioning, Error> {
-        let request = self.client.get_bucket_versioning().bucket(&self.config.s3_bucket);
+        self.versioning_of(&Prefix::everything()).await
+    }
+
+    /// Whether the bucket keeps versions in which what begins so is kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`versioning`](Self::versioning).
+    pub async fn versioning_of(&self, prefix: &Prefix) -> Result<Versioning, Error> {
+        let request = self.client.get_bucket_versioning().bucket(self.place_of(prefix.as_str()).bucket);
         let answer = match self.ask("GetBucketVersioning", request.send()).await {
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Throttled) => {
                 return Err(error);

@@ -1,0 +1,156 @@
+#!lua flags=allow-oom
+-- jobs_settle: ends deliveries of one queue: of each the job's status, its receipt, its event and what follows it, or none.
+--
+-- KEYS[1]  leases     zset    <q>:leases      job -> end of its lease, unix ms
+-- KEYS[2]  data       hash    <q>:data        job -> payload
+-- KEYS[3]  meta       hash    <q>:meta:       prefix of every job's hash
+-- KEYS[4]  scheduled  zset    <q>:scheduled   job -> due, unix s
+-- KEYS[5]  done       zset    <q>:done
+-- KEYS[6]  dead       zset    <q>:dead
+-- KEYS[7]  stats      hash    <q>:stats       totals by outcome, `dead_bytes`
+-- KEYS[8]  events     stream  {ns}:events
+-- KEYS[9]  settled    chan    {ns}:settled    told the id of a job that is final
+-- ARGV[1…] nine for each of at most 100 deliveries:
+--          job
+--          token
+--          outcome    done · dead · again
+--          status     word of the receipt, counted in stats
+--          receipt    JSON; a final one as `{"Ok":…}`
+--          event      JSON, or empty
+--          attempts   counted so far
+--          more       JSON, or empty: `after_ms`, `note`, `deferred` (ours to wait: starts or goes on with the time that
+--                     deferrals may take in all) of `again`; `excerpt` of `dead` (bytes of the payload that are kept);
+--                     `next` of `done`, the job that follows with the same payload: `id`, `after_ms`, `note`; without a
+--                     note `again` leaves the one that there is
+--          owner      of `done` and `dead`: prefix of the owner's objects, or empty
+--
+-- Returns  for each 1 settled · 0 this delivery holds the job no longer
+-- Repeat   safe: answers 1 and changes nothing
+local leases, data, meta_prefix, scheduled, done, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local stats, events, settled = KEYS[7], KEYS[8], KEYS[9]
+local WIDTH, MOST = 9, 100
+local STATUS = { again = 'Queued', done = 'Done', dead = 'Failed' }
+
+local deliveries, ids = {}, {}
+for at = 1, #ARGV, WIDTH do
+    local id, token, outcome, status = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+    local receipt, event, attempts, more = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
+    local owner = ARGV[at + 8]
+    local is_json, parts = true, nil
+    if more and more ~= '' then
+        is_json, parts = pcall(cjson.decode, more)
+    end
+    if not owner or not STATUS[outcome] or not tonumber(attempts) or not is_json
+        or (outcome == 'again' and not (parts and tonumber(parts.after_ms))) then
+        return redis.error_reply('jobs_settle: wrong arguments')
+    end
+    ids[#ids + 1] = id
+    deliveries[#deliveries + 1] = { id = id, meta = meta_prefix .. id, token = token, outcome = outcome, status = status,
+        receipt = receipt, event = event, attempts = attempts, more = parts or {}, owner = owner }
+end
+if #ids < 1 or #ids > MOST then
+    return redis.error_reply('jobs_settle: wrong arguments')
+end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- What is written once for all of them.
+local ended, emptied, finished, counts = {}, {}, {}, {}
+
+local function schedule(id, after_ms)
+    redis.call('ZADD', scheduled, string.format('%.3f', (now + after_ms) / 1000), id)
+    return string.format('%.0f', now + after_ms)
+end
+
+local function again(d, deferred_at)
+    local due = schedule(d.id, d.more.after_ms)
+    redis.call('HDEL', d.meta, 'dr_token')
+    redis.call('HSET', d.meta, 'dr_settled', d.token, 'attempts', d.attempts, 'status', STATUS.again, 'dr_last', d.receipt,
+        'dr_ready_at', due)
+    if d.more.note then
+        redis.call('HSET', d.meta, 'dr_note', d.more.note)
+    end
+    if not d.more.deferred then
+        redis.call('HDEL', d.meta, 'dr_deferred_at')
+    elseif not deferred_at then
+        redis.call('HSET', d.meta, 'dr_deferred_at', string.format('%.0f', now))
+    end
+end
+
+local function follow(d, follower)
+    local due, meta = schedule(follower.id, follower.after_ms), meta_prefix .. follower.id
+    redis.call('HSET', data, follower.id, redis.call('HGET', data, d.id) or '')
+    redis.call('HSET', meta, 'attempts', '0', 'status', 'Queued', 'dr_seen', follower.id,
+        'dr_enqueued_at', string.format('%.0f', now), 'dr_ready_at', due, 'dr_note', follower.note)
+end
+
+local function bury(d)
+    if d.more.excerpt then
+        redis.call('HSET', data, d.id, string.sub(redis.call('HGET', data, d.id) or '', 1, d.more.excerpt))
+    end
+    local bytes = redis.call('HSTRLEN', data, d.id) + #d.receipt - #'{"Ok":}'
+    redis.call('HSET', d.meta, 'dr_bytes', bytes)
+    redis.call('HINCRBY', stats, 'dead_bytes', bytes)
+    redis.call('ZADD', dead, time[1], d.id)
+end
+
+-- `retried`: whether this delivery or an earlier one may have left something.
+local function finish(d, retried)
+    if d.more.next then
+        follow(d, d.more.next)
+    end
+    if retried then
+        redis.call('HDEL', d.meta, 'dr_token', 'dr_note', 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
+    else
+        redis.call('HDEL', d.meta, 'dr_token')
+    end
+    redis.call('HSET', d.meta, 'dr_settled', d.token, 'attempts', d.attempts, 'result', d.receipt,
+        'status', STATUS[d.outcome], 'dr_owner', d.owner)
+    if d.outcome == 'done' then
+        emptied[#emptied + 1], emptied[#emptied + 2] = d.id, ''
+        finished[#finished + 1], finished[#finished + 2] = time[1], d.id
+    else
+        bury(d)
+    end
+    if d.event ~= '' then
+        redis.call('XADD', events, 'MAXLEN', '~', '10000', '*', 'event', d.event)
+    end
+    redis.call('PUBLISH', settled, d.id)
+end
+
+-- All are looked at before the first is written: a hash that is none must not leave the others half settled.
+local held, known, answer, mine = redis.call('ZMSCORE', leases, unpack(ids)), {}, {}, {}
+for i, d in ipairs(deliveries) do
+    known[i] = redis.pcall('HMGET', d.meta, 'dr_token', 'dr_settled', 'dr_deferred_at', 'dr_ready_at',
+        'dr_note')
+    local is_mine = known[i][1] == d.token and held[i]
+    answer[i] = (is_mine or known[i][2] == d.token) and 1 or 0
+    if is_mine and not mine[d.id] then
+        mine[d.id] = i
+        ended[#ended + 1] = d.id
+        counts[d.status] = (counts[d.status] or 0) + 1
+    end
+end
+
+for i, d in ipairs(deliveries) do
+    if mine[d.id] == i then
+        local deferred_at, ready_at, note = known[i][3], known[i][4], known[i][5]
+        if d.outcome == 'again' then
+            again(d, deferred_at)
+        else
+            finish(d, deferred_at or ready_at or note)
+        end
+    end
+end
+
+if #ended > 0 then
+    redis.call('ZREM', leases, unpack(ended))
+end
+if #emptied > 0 then
+    redis.call('HSET', data, unpack(emptied))
+    redis.call('ZADD', done, unpack(finished))
+end
+for status, count in pairs(counts) do
+    redis.call('HINCRBY', stats, status, count)
+end
+return answer

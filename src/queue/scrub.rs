@@ -1,0 +1,362 @@
+//! What the queues still know of an owner whose pictures are gone: found, and made to forget.
+//!
+//! There is no index: payloads and receipts are walked, some 200 jobs a call.
+
+use darkroom_jobs::{Kind, OwnerId, OwnerPrefix, StagedKey, Target, Timestamp, redis_keys::Keys};
+use redis::{RedisResult, aio::ConnectionManager};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{connection, scripts};
+
+/// Jobs that one call walks over: 5 ms of Redis, when it has to stamp them all.
+const COUNT: usize = 200;
+
+/// The same where payloads are large: pictures may be in them.
+const FEW: usize = 20;
+
+/// Bytes of payloads in one call after which the next walks over fewer jobs.
+const MANY_BYTES: u64 = 8 << 20;
+
+/// Jobs that are read, and scrubbed, at once: a payload has at most 2 MiB, and seldom more than some hundred bytes.
+const READ: usize = 20;
+
+/// What stands in the place of a message that may quote the owner's data.
+const SCRUBBED: &str = "removed: everything of the owner was erased";
+
+/// Makes the queues of one namespace forget an owner.
+#[derive(Clone)]
+pub struct Scrubber {
+    redis: ConnectionManager,
+    keys: Keys,
+}
+
+/// An owner, as jobs and their receipts name it.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    kind: Kind,
+    field: &'static str,
+    id: OwnerId,
+    prefix: OwnerPrefix,
+}
+
+impl Owner {
+    /// The owner that a target is, or whose image it is.
+    pub fn of(target: &Target) -> Self {
+        let prefix = target.owner_prefix();
+        let (kind, field, id) = match target {
+            Target::User { user_id } | Target::UserPhoto { user_id, .. } => {
+                (Kind::Upload, "user_id", user_id)
+            }
+            Target::Product { product_id } | Target::ProductImage { product_id, .. } => {
+                (Kind::Ingest, "product_id", product_id)
+            }
+        };
+        Self { kind, field, id: id.clone(), prefix }
+    }
+
+    /// The prefix of the owner's objects.
+    pub fn prefix(&self) -> &OwnerPrefix {
+        &self.prefix
+    }
+
+    fn is_named_by(&self, payload: &Map<String, Value>) -> bool {
+        match payload.get(self.field) {
+            Some(Value::String(id)) => id == self.id.as_str(),
+            Some(Value::Number(id)) => id.to_string() == self.id.as_str(),
+            _ => false,
+        }
+    }
+}
+
+/// Where the next part of a queue begins; by default at its beginning. It may be kept as long as one likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    cursor: u64,
+    /// Whether payloads are large there.
+    few: bool,
+}
+
+/// What a part of a queue came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// Where the next part begins; `None` after the last.
+    pub next: Option<Position>,
+    /// Jobs that were made to forget.
+    pub jobs: u64,
+    /// Originals that jobs of the owner named, wherever they are staged.
+    pub originals: Vec<StagedKey>,
+}
+
+impl Scrubber {
+    /// Of one namespace.
+    pub fn new(redis: ConnectionManager, keys: Keys) -> Self {
+        Self { redis, keys }
+    }
+
+    /// Says of all waiting jobs of the owner's kind that nobody has seen yet that they were there now. What a stock producer
+    /// pushed before a deletion is older than a tombstone that is written afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Redis': then some are stamped.
+    pub async fn stamp(&self, owner: &Owner) -> RedisResult<u64> {
+        let queue = self.keys.queue(owner.kind);
+        let (mut cursor, mut stamped) = (0_u64, 0);
+        loop {
+            let (next, some): (u64, u64) = connection::repeated(&self.redis, |mut redis| {
+                let mut call = scripts::JOBS_STAMP.key(queue.data());
+                call.key(queue.meta_prefix()).arg(cursor).arg(COUNT);
+                async move { call.invoke_async(&mut redis).await }
+            })
+            .await?;
+            stamped += some;
+            cursor = next;
+            if cursor == 0 {
+                return Ok(stamped);
+            }
+        }
+    }
+
+    /// Removes URLs, pictures and contexts from the payloads and receipts of the owner's jobs that were enqueued by then,
+    /// in the next part of a queue; those of a user who came back stay.
+    ///
+    /// # Errors
+    ///
+    /// Redis': then some are scrubbed.
+    pub async fn scrub(&self, owner: &Owner, deleted_at: Timestamp, from: Position) -> RedisResult<Scrubbed> {
+        let (next, bytes, ids) = self.find(owner, from).await?;
+        let mut scrubbed = Scrubbed::default();
+        for some in ids.chunks(READ) {
+            self.scrub_some(owner, deleted_at, some, &mut scrubbed).await?;
+        }
+        scrubbed.next = (next > 0).then_some(Position { cursor: next, few: bytes > MANY_BYTES });
+        scrubbed.originals.sort();
+        scrubbed.originals.dedup();
+        Ok(scrubbed)
+    }
+
+    /// Cursor of the next call, bytes that were looked through, jobs.
+    async fn find(&self, owner: &Owner, from: Position) -> RedisResult<(u64, u64, Vec<Vec<u8>>)> {
+        let queue = self.keys.queue(owner.kind);
+        let count = if from.few { FEW } else { COUNT };
+        let mut answer: Vec<Vec<u8>> = connection::repeated(&self.redis, |mut redis| {
+            let mut call = scripts::JOBS_OF_OWNER.key(queue.data());
+            call.key(queue.meta_prefix()).arg(from.cursor).arg(count);
+            call.arg(owner.field).arg(owner.id.as_str()).arg(owner.prefix.as_str());
+            async move { call.invoke_async(&mut redis).await }
+        })
+        .await?;
+        let ids = answer.split_off(2.min(answer.len()));
+        let number = |at: usize| str::from_utf8(answer.get(at)?).ok()?.parse().ok();
+        let (Some(next), Some(bytes)) = (number(0), number(1)) else {
+            return Err((redis::ErrorKind::UnexpectedReturnType, "jobs_of_owner gave no cursor").into());
+        };
+        Ok((next, bytes, ids))
+    }
+
+    async fn scrub_some(
+        &self,
+        owner: &Owner,
+        deleted_at: Timestamp,
+        ids: &[Vec<u8>],
+        scrubbed: &mut Scrubbed,
+    ) -> RedisResult<()> {
+        let mut orders = Vec::new();
+        for (id, job) in ids.iter().zip(self.read(owner, ids).await?) {
+            let is_older = job.enqueued_ms.is_some_and(|ms| ms <= deleted_at.unix_ms());
+            // What nobody has seen came after the stamp, and so after the deletion.
+            let is_seen = job.seen.as_ref() == Some(id);
+            let Some(clean) = job.clean(owner).filter(|_| is_older && is_seen) else { continue };
+            scrubbed.originals.extend(clean.original);
+            if clean.texts.iter().any(Option::is_some) {
+                orders.push((id, clean.texts));
+            }
+        }
+        if orders.is_empty() {
+            return Ok(());
+        }
+        let queue = self.keys.queue(owner.kind);
+        scrubbed.jobs += connection::repeated(&self.redis, |mut redis| {
+            let mut call = scripts::JOBS_SCRUB.key(queue.data());
+            call.key(queue.stats()).key(queue.meta_prefix());
+            for (id, texts) in &orders {
+                call.arg(*id);
+                for text in texts {
+                    let (old, new) = text.as_ref().map_or((&b""[..], &b""[..]), |(old, new)| (old, new));
+                    call.arg(old).arg(new);
+                }
+            }
+            async move { call.invoke_async::<u64>(&mut redis).await }
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn read(&self, owner: &Owner, ids: &[Vec<u8>]) -> RedisResult<Vec<Job>> {
+        let queue = self.keys.queue(owner.kind);
+        let mut questions = redis::pipe();
+        for id in ids {
+            let meta = [queue.meta_prefix().as_bytes(), id].concat();
+            questions.hget(queue.data(), id);
+            questions.cmd("HMGET").arg(meta).arg(&["result", "dr_last", "dr_enqueued_at", "dr_seen"]);
+        }
+        let values: Vec<redis::Value> = connection::repeated(&self.redis, |mut redis| {
+            let questions = &questions;
+            async move { questions.query_async(&mut redis).await }
+        })
+        .await?;
+        let job = |pair: &[redis::Value]| -> RedisResult<Job> {
+            let payload: Option<Vec<u8>> = redis::from_redis_value(pair[0].clone())?;
+            let (result, last, enqueued_ms, seen) = redis::from_redis_value(pair[1].clone())?;
+            Ok(Job { payload: payload.unwrap_or_default(), result, last, enqueued_ms, seen })
+        };
+        values.chunks_exact(2).map(job).collect()
+    }
+}
+
+/// What Redis keeps of a job that tells of its picture.
+struct Job {
+    /// Empty once the job is done.
+    payload: Vec<u8>,
+    result: Option<String>,
+    last: Option<String>,
+    enqueued_ms: Option<u64>,
+    /// The id under which it was seen.
+    seen: Option<Vec<u8>>,
+}
+
+/// What is left of a job.
+struct Clean {
+    /// Payload, receipt and last receipt: what was, and what takes its place.
+    texts: [Option<(Vec<u8>, Vec<u8>)>; 3],
+    original: Option<StagedKey>,
+}
+
+impl Job {
+    /// `None` when it is another owner's.
+    fn clean(self, owner: &Owner) -> Option<Clean> {
+        let (mut payload, mut original) = (None, None);
+        if !self.payload.is_empty() {
+            let (new, named) = clean_payload(owner, &self.payload)?;
+            original = named;
+            payload = Some((self.payload, new)).filter(|(old, new)| old != new);
+        }
+        let result = self.result.and_then(|old| replaced(&old, clean_result));
+        let last = self.last.and_then(|old| replaced(&old, clean_receipt));
+        Some(Clean { texts: [payload, result, last], original })
+    }
+}
+
+impl std::fmt::Debug for Scrubber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scrubber").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// What was, and what takes its place; `None` when that is the same, or nobody can tell.
+fn replaced(old: &str, clean: impl Fn(&str) -> Option<String>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let new = clean(old).filter(|new| new != old)?;
+    Some((old.as_bytes().to_vec(), new.into_bytes()))
+}
+
+/// A payload without URL, picture and context, which still says what it was about, and the original that it names. `None`
+/// when it is another owner's. A text that is no JSON can be nobody's job: nothing of it stays.
+fn clean_payload(owner: &Owner, raw: &[u8]) -> Option<(Vec<u8>, Option<StagedKey>)> {
+    let Ok(Value::Object(mut payload)) = serde_json::from_slice(raw) else {
+        return Some((b"{}".to_vec(), None));
+    };
+    if !owner.is_named_by(&payload) {
+        return None;
+    }
+    for field in ["context", "batch", "traceparent"] {
+        payload.remove(field);
+    }
+    let mut original = None;
+    if let Some(Value::Object(source)) = payload.get_mut("source") {
+        for field in ["url", "base64"] {
+            if let Some(text) = source.get_mut(field) {
+                *text = Value::from("");
+            }
+        }
+        original = source.get("key").and_then(Value::as_str).and_then(|key| key.parse().ok());
+    }
+    Some((Value::Object(payload).to_string().into_bytes(), original))
+}
+
+/// `{"Ok":<receipt>}`, as the settlement writes it.
+fn clean_result(result: &str) -> Option<String> {
+    let receipt = result.strip_prefix("{\"Ok\":")?.strip_suffix('}')?;
+    clean_receipt(receipt).map(|receipt| format!("{{\"Ok\":{receipt}}}"))
+}
+
+/// A receipt that still says what became of the job, and nothing of the picture: no URL, no context, no thumbnail.
+fn clean_receipt(receipt: &str) -> Option<String> {
+    let mut receipt: Value = serde_json::from_str(receipt).ok()?;
+    let fields = receipt.as_object_mut()?;
+    for field in ["context", "source", "visual"] {
+        fields.insert(field.into(), Value::Null);
+    }
+    fields.insert("warnings".into(), Value::Array(Vec::new()));
+    if let Some(object) = fields.get_mut("object").and_then(Value::as_object_mut) {
+        object.insert("url".into(), Value::Null);
+    }
+    if let Some(error) = fields.get_mut("error").and_then(Value::as_object_mut) {
+        error.insert("message".into(), SCRUBBED.into());
+        error.insert("detail".into(), Value::Null);
+    }
+    Some(receipt.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(id: &str) -> Owner {
+        Owner::of(&Target::User { user_id: id.parse().expect("it is an id") })
+    }
+
+    fn clean(owner_id: &str, payload: &str) -> Option<(String, Option<String>)> {
+        let (text, original) = clean_payload(&owner(owner_id), payload.as_bytes())?;
+        Some((String::from_utf8(text).expect("it is text"), original.map(|key| key.to_string())))
+    }
+
+    #[test]
+    fn a_payload_keeps_its_ids_and_loses_urls_pictures_and_context() {
+        let url =
+            r#"{"context":{"a":1},"image_id":"i","source":{"type":"url","url":"https://x/?me"},"user_id":7}"#;
+        let inline = r#"{"source":{"base64":"AAAA","type":"inline"},"user_id":"7"}"#;
+        let staged = r#"{"source":{"key":"staging/x/y","type":"staged"},"user_id":"7"}"#;
+
+        let (url, inline, staged) = (clean("7", url), clean("7", inline), clean("7", staged));
+
+        let without_url = r#"{"image_id":"i","source":{"type":"url","url":""},"user_id":7}"#;
+        assert_eq!(url, Some((without_url.into(), None)));
+        let without_picture = r#"{"source":{"base64":"","type":"inline"},"user_id":"7"}"#;
+        assert_eq!(inline, Some((without_picture.into(), None)));
+        assert_eq!(staged.expect("it is theirs").1, Some("staging/x/y".into()));
+    }
+
+    #[test]
+    fn a_payload_of_another_owner_is_left_alone_and_one_that_is_no_json_is_emptied() {
+        let named_within = r#"{"user_id":"10","context":{"user_id":"1"}}"#;
+
+        assert_eq!(clean("1", named_within), None);
+        assert_eq!(clean("1", r#"{"user_id":"1","#), Some(("{}".into(), None)));
+    }
+
+    #[test]
+    fn a_receipt_still_says_what_became_of_the_job() {
+        let receipt = r#"{"Ok":{"context":{"a":1},"error":{"code":"http_404","detail":{"u":1},"message":"https://x"},"object":{"key":"k","url":"https://x"},"source":{"type":"url"},"status":"failed","visual":{"thumbhash":"x"},"warnings":[{}]}}"#;
+
+        let clean = clean_result(receipt).expect("it is a receipt");
+
+        for word in ["https", "thumbhash", r#""a":1"#, r#""u":1"#] {
+            assert!(!clean.contains(word), "{word} in {clean}");
+        }
+        for word in [r#""status":"failed""#, r#""code":"http_404""#, r#""key":"k""#] {
+            assert!(clean.contains(word), "no {word} in {clean}");
+        }
+        assert_eq!(clean_result(&clean), Some(clean.clone()));
+    }
+}

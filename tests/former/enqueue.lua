@@ -1,0 +1,95 @@
+#!lua
+-- enqueue: puts jobs into one queue, each at most once. Without allow-oom: a full Redis refuses new jobs, and only those.
+--
+-- KEYS[1]   data       hash    <q>:data             job -> payload
+-- KEYS[2]   meta       prefix  <q>:meta:<job>       hash of what is known of a job
+-- KEYS[3]   active     list    <q>:active           ready jobs, the head is next
+-- KEYS[4]   scheduled  zset    <q>:scheduled        job -> due, unix s
+-- KEYS[5]   wake       chan    {ns}:wake            told the name of the queue when it was empty
+-- KEYS[6..] holder     string  <q>:idempotency:<k>  job that holds the key; one for each job that has one, in their order
+-- ARGV[1]   queue      name of the queue
+-- ARGV[2]   ttl_ms     life of an idempotency key
+-- ARGV[3]   ahead_ms   how far ahead a job may be due
+-- ARGV[4..] five for each of at most 100 jobs: job · payload · max_attempts · run_at_ms or '' · idempotency key or ''
+--
+-- Returns  for each job {answer, job}: 0 was there already · 1 pushed · 2 the key's holder has this payload (job: the holder)
+--          3 the key's holder has another payload (job: the holder) · 4 due too far ahead
+-- Repeat   safe: a job that is known, waiting or settled, is left as it is
+
+local data, meta, active, scheduled, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local queue, ttl_ms, ahead_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local FIRST, WIDTH, MOST = 4, 5, 100
+
+local jobs = (#ARGV - FIRST + 1) / WIDTH
+if not ttl_ms or not ahead_ms or jobs ~= math.floor(jobs) or jobs > MOST then
+  return redis.error_reply('ERR enqueue takes at most 100 jobs of five arguments')
+end
+
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local was_empty = redis.call('LLEN', active) == 0
+local next_holder = 6
+local ready = false
+local answers = {}
+
+local function known(job)
+  return redis.call('HEXISTS', data, job) == 1 or redis.call('EXISTS', meta .. job) == 1
+end
+
+local function same_payload(job, payload)
+  local digest = redis.call('HGET', meta .. job, 'dr_payload_sha1')
+  if digest then
+    return digest == redis.sha1hex(payload)
+  end
+  local kept = redis.call('HGET', data, job)
+  return not kept or kept == '' or kept == payload
+end
+
+local function push(job, payload, max_attempts, run_at_ms, key, holder)
+  redis.call('HSETNX', data, job, payload)
+  redis.call('HSET', meta .. job, 'attempts', 0, 'max_attempts', max_attempts, 'status', 'Pending',
+    'idempotency_key', key, 'dr_seen', job, 'dr_deliveries', 0, 'dr_crashes', 0, 'dr_enqueued_at', now_ms)
+  if holder then
+    redis.call('HSET', meta .. job, 'dr_payload_sha1', redis.sha1hex(payload))
+    redis.call('SET', holder, job, 'PX', ttl_ms)
+  end
+  if run_at_ms and run_at_ms > now_ms then
+    redis.call('ZADD', scheduled, string.format('%.3f', run_at_ms / 1000), job)
+  else
+    redis.call('RPUSH', active, job)
+    ready = true
+  end
+end
+
+for at = FIRST, #ARGV, WIDTH do
+  local job, payload, max_attempts = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local run_at_ms, key = tonumber(ARGV[at + 3]), ARGV[at + 4]
+  local holder, held_by
+  if key ~= '' then
+    holder = KEYS[next_holder]
+    next_holder = next_holder + 1
+    held_by = redis.call('GET', holder)
+    if held_by and not known(held_by) then
+      -- The job was forgotten before its key: nobody could say what it was, and nobody will run it.
+      held_by = nil
+    end
+  end
+
+  local answer
+  if held_by then
+    answer = { same_payload(held_by, payload) and 2 or 3, held_by }
+  elseif known(job) then
+    answer = { 0, job }
+  elseif run_at_ms and run_at_ms > now_ms + ahead_ms then
+    answer = { 4, job }
+  else
+    push(job, payload, max_attempts, run_at_ms, key, holder)
+    answer = { 1, job }
+  end
+  answers[#answers + 1] = answer
+end
+
+if was_empty and ready then
+  redis.call('PUBLISH', wake, queue)
+end
+return answers

@@ -1,0 +1,129 @@
+//! What Redis and `staging/` still knew of an owner who was erased.
+
+use darkroom::config::steps::Step;
+use darkroom_jobs::{EnqueueOptions, ImageId, Payload, Receipt, Source, Status, Target, Timestamp, Upload};
+
+use crate::support::{
+    darkroom::{TestDarkroom, picture},
+    deleting::{QUICK, inline, owner, user},
+};
+
+#[tokio::test]
+async fn redis_forgets_urls_pictures_and_contexts_of_the_user_and_of_nobody_else() {
+    let mut darkroom = TestDarkroom::start().await;
+    let worker = darkroom.worker(&[]);
+    let with = |upload: Upload, secret: &str| {
+        let mut payload = Payload::from(upload);
+        payload.context = Some(serde_json::json!({ "note": secret }));
+        payload
+    };
+    let of =
+        |user: &str, source: Source| Upload { user_id: owner(user), image_id: ImageId::random(), source };
+    let no_picture = "bm8gcGljdHVyZQ==";
+    let url = |secret: &str| Source::Url { url: format!("http://127.0.0.1/{secret}") };
+    let mut jobs = Vec::new();
+    for payload in [
+        with(darkroom.photo_of("u1").await, "secret-done"),
+        with(of("u1", inline(no_picture)), "secret-dead"),
+        with(of("u1", url("secret-url")), "secret-refused"),
+        with(darkroom.photo_of("u2").await, "kept-done"),
+        with(of("u2", url("kept-url")), "kept-refused"),
+    ] {
+        jobs.push(darkroom.producer.enqueue::<Upload>(payload).await.expect("redis takes jobs"));
+    }
+    for job in &jobs {
+        darkroom.final_receipt(job).await;
+    }
+    let due_ms = in_ms(&mut darkroom, 3_600_000).await;
+    let later =
+        || EnqueueOptions { run_at: Some(Timestamp::from_unix_ms(due_ms)), ..EnqueueOptions::default() };
+    let waiting = with(of("u1", inline("c2VjcmV0")), "secret-waiting");
+    let waiting = darkroom.producer.enqueue_with::<Upload>(waiting, later()).await.expect("redis takes jobs");
+    let cancelled = with(darkroom.photo_of("u1").await, "secret-cancelled");
+    let cancelled =
+        darkroom.producer.enqueue_with::<Upload>(cancelled, later()).await.expect("redis takes jobs");
+    darkroom.operator().cancel(&cancelled).await.expect("it waits");
+    let before = darkroom.everything_in_redis().await;
+    drop(worker);
+
+    let _worker = darkroom.worker(&[QUICK]);
+    let erasure = darkroom.delete(user("u1")).await;
+    darkroom.final_receipt(&erasure).await;
+
+    let secrets =
+        ["done", "dead", "refused", "url", "waiting", "cancelled"].map(|word| format!("secret-{word}"));
+    let pictures = [no_picture.to_owned(), "c2VjcmV0".to_owned()];
+    let after = darkroom.everything_in_redis().await;
+    for secret in secrets.iter().chain(&pictures) {
+        assert!(before.contains(secret.as_str()), "{secret} was never there");
+        assert!(!after.contains(secret.as_str()), "{secret} is still there");
+    }
+    for kept in ["kept-done", "kept-url", "kept-refused"] {
+        assert!(after.contains(kept), "{kept} is gone");
+    }
+    let dead = &jobs[1];
+    darkroom.operator().retry(dead).await.expect("it is dead");
+    assert_eq!(darkroom.final_receipt(dead).await.status, Status::Superseded);
+    assert!(darkroom.producer.receipt(&waiting).await.expect("redis answers").is_some());
+}
+
+async fn in_ms(darkroom: &mut TestDarkroom, ms: u64) -> u64 {
+    let (seconds, _): (u64, u64) =
+        redis::cmd("TIME").query_async(&mut darkroom.redis).await.expect("redis answers");
+    seconds * 1000 + ms
+}
+
+#[tokio::test]
+async fn an_original_that_a_dead_job_of_the_user_named_goes_wherever_it_is_staged() {
+    let darkroom = TestDarkroom::start().await;
+    let _worker = darkroom.worker(&[QUICK]);
+    let broken = |user: &str, staged: Upload| Upload { user_id: owner(user), ..staged };
+    let (ours, theirs) = (
+        broken("u1", darkroom.staged(picture("text.jpg")).await),
+        broken("u2", darkroom.staged(picture("text.jpg")).await),
+    );
+    for upload in [&ours, &theirs] {
+        let job = darkroom.producer.enqueue(upload.clone()).await.expect("redis takes jobs");
+        assert_eq!(darkroom.final_receipt(&job).await.status, Status::Failed);
+    }
+
+    let job = darkroom.delete(user("u1")).await;
+    let receipt = darkroom.final_receipt(&job).await;
+
+    let deletion = receipt.deletion.expect("a deletion says what it removed");
+    assert_eq!((deletion.verified, deletion.staged), (true, 1));
+    let Source::Staged { key, .. } = &theirs.source else { panic!("it is staged") };
+    darkroom.eventually_only(&[key.as_str()]).await;
+}
+
+/// The receipt of an upload with a context whose picture is deleted while it is made.
+async fn superseded_by(target: impl Fn(&Upload) -> Target) -> Receipt {
+    let darkroom = TestDarkroom::start().await;
+    let upload = darkroom.photo_of("u1").await;
+    let target = target(&upload);
+    let mut payload = Payload::from(upload);
+    payload.context = Some("of the producer".into());
+    let late = darkroom.worker_stopping_at(Step::Normalized, &[("DARKROOM_QUEUES", "upload")]);
+    let job = darkroom.producer.enqueue::<Upload>(payload).await.expect("redis takes jobs");
+    late.reached(Step::Normalized).await;
+    let _eraser = darkroom.worker(&[QUICK, ("DARKROOM_QUEUES", "delete")]);
+    let deletion = darkroom.delete(target).await;
+    darkroom.final_receipt(&deletion).await;
+
+    darkroom.let_go_on();
+    darkroom.final_receipt(&job).await
+}
+
+#[tokio::test]
+async fn what_is_superseded_after_the_erasure_tells_nothing_of_the_picture_and_after_a_deletion_it_does() {
+    let erased = superseded_by(|_| user("u1")).await;
+    let deleted = superseded_by(|upload| Target::UserPhoto {
+        user_id: upload.user_id.clone(),
+        image_id: upload.image_id,
+    })
+    .await;
+
+    assert_eq!((erased.status, deleted.status), (Status::Superseded, Status::Superseded));
+    assert_eq!((erased.context, erased.source, erased.visual), (None, None, None));
+    assert!(deleted.context.is_some() && deleted.source.is_some());
+}
