@@ -26,6 +26,7 @@ pub fn long() -> String {
         format!("heif:      {} (without assembler)", imaging::HEIF_DECODERS.join(" ")),
         format!("encodes:   image/jpeg ({})", imaging::ENCODER),
         format!("simd:      {} ({})", or_none(&simd()), std::env::consts::ARCH),
+        format!("lane:      jpeg ({})", imaging::lane_kernels()),
         format!("decoders:  {}", wall()),
         format!("pipeline:  {PIPELINE}"),
     ]

@@ -41,6 +41,13 @@ pub(super) fn jpeg(raster: &Raster8, preset: &Preset, original: Option<u8>) -> R
     written.map_err(|error| Error::Encode(error.to_string()))
 }
 
+/// The segment of a JPEG that holds the profile of a result: marker, length, and the only part of it.
+pub(super) fn profile_segment(grey: bool) -> Vec<u8> {
+    let profile: &[u8] = if grey { &GREY } else { &SRGB };
+    let length = u16::try_from(16 + profile.len()).expect("a profile of fewer than 500 bytes");
+    [&[0xff, 0xe2][..], &length.to_be_bytes(), b"ICC_PROFILE\0\x01\x01", profile].concat()
+}
+
 /// The preset's quality, or the original's if that was lower, within reason.
 pub(super) fn quality(preset: &Preset, original: Option<u8>) -> u8 {
     preset.quality.min(original.unwrap_or(100).max(QUALITY_FLOOR))

@@ -51,6 +51,23 @@ pub(super) fn convert(raster: &Raster, profile: &ColorProfile) -> Option<Samples
     Some(if narrowed.is_some() { converted.widened() } else { converted })
 }
 
+/// Whether converting pixels of 8 bits by a profile changes nothing that can be seen; nothing when it cannot convert.
+pub(super) fn changes_nothing(profile: &ColorProfile) -> Option<bool> {
+    let layout = layout_of(profile);
+    let probes = Samples::U8(probes(layout));
+    Some(is_near(&probes, &transformed(&probes, profile, layout)?))
+}
+
+/// Whether black stays black without compensation.
+pub(super) fn keeps_black(profile: &ColorProfile) -> Option<bool> {
+    let layout = layout_of(profile);
+    Some(is_black(&transformed(&Samples::U8(probes(layout)), profile, layout)?, layout))
+}
+
+fn layout_of(profile: &ColorProfile) -> Layout {
+    if profile.color_space == DataColorSpace::Gray { Layout::Gray } else { Layout::Rgb }
+}
+
 /// Whether a conversion changed nothing that can be seen.
 fn is_near(before: &Samples, after: &Samples) -> bool {
     match (before, after) {

@@ -2,6 +2,7 @@ mod clean;
 mod heif;
 mod hidden;
 mod inks;
+mod lane;
 mod truncated;
 mod webp;
 
