@@ -1,6 +1,6 @@
 # Every task of this repository; `make` lists them. CARGO_TARGET_DIR is honoured by all.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test core conformance check bench compare fmt
+.PHONY: help demo dev test chaos core conformance check bench compare fmt
 
 PHOTOS ?=
 ARGS   ?=
@@ -18,6 +18,10 @@ dev: ## run a worker with a Redis and an S3 server of its own, data in .darkroom
 
 test: ## run every test against a real Redis and real S3 servers (Ceph on Debian 12)
 	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" cargo test --workspace --all-features $(ARGS)
+
+chaos: ## show that nothing is lost, at full size: half an hour, and a row for each scenario
+	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" DARKROOM_TEST_CHAOS=full \
+	  cargo test --workspace --all-features --test chaos $(ARGS) -- --test-threads 1
 
 core: ## run the tests of the queue on another server (SERVER=/usr/bin/redis-server)
 	DARKROOM_TEST_REDIS_SERVER="$(SERVER)" cargo test --workspace --all-features --test it -- scripts presence operate inspect \

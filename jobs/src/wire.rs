@@ -27,7 +27,7 @@ pub fn client(url: &str) -> RedisResult<Client> {
 }
 
 /// Whether Redis refused with this word, in a pipeline or by itself.
-pub(crate) fn refused_with(error: &RedisError, word: &str) -> bool {
+pub fn refused_with(error: &RedisError, word: &str) -> bool {
     let refusals = error.clone().into_server_errors();
     error.code() == Some(word) || refusals.is_some_and(|all| all.iter().any(|(_, one)| one.code() == word))
 }

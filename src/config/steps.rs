@@ -56,7 +56,7 @@ impl Step {
 }
 
 #[cfg(feature = "test-hooks")]
-pub use stop::StopAt;
+pub use stop::{Deed, StopAt};
 
 #[cfg(feature = "test-hooks")]
 mod stop {
@@ -73,13 +73,27 @@ mod stop {
 
     use super::Step;
 
-    /// One place to stop, written as `step,key=value…`: `stored`, `fetched,panic`, `settling,job=ID,until=/a/file`.
+    /// What a job does at its step.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Deed {
+        /// Holds until it may go on.
+        Hold,
+        /// Panics.
+        Panic,
+        /// Aborts the process.
+        Abort,
+        /// Calls itself until the stack of its thread is used up, which ends the process.
+        Overflow,
+    }
+
+    /// One place to stop, written as `step,word…`: `stored`, `fetched,panic`, `fetched,abort,job=ID`,
+    /// `settling,job=ID,until=/a/file`.
     #[derive(Clone, Debug)]
     pub struct StopAt {
         /// The step.
         pub step: Step,
-        /// Whether to panic there instead of holding.
-        pub panics: bool,
+        /// What to do there.
+        pub deed: Deed,
         /// A held job goes on when this file is there; without it only death ends the hold.
         pub until: Option<PathBuf>,
         /// Each delivery of this job; else the first delivery that comes so far.
@@ -106,15 +120,21 @@ mod stop {
             let name = words.next().unwrap_or_default();
             let step = Step::ALL.into_iter().find(|step| step.as_str() == name);
             let step = step.ok_or_else(|| format!("no step is called {name:?}"))?;
-            let mut stop = Self { step, panics: false, until: None, job: None, taken: Arc::default() };
+            let mut stop = Self { step, deed: Deed::Hold, until: None, job: None, taken: Arc::default() };
             for word in words {
                 match word.split_once('=') {
-                    None if word == "panic" => stop.panics = true,
+                    None if word == "panic" => stop.deed = Deed::Panic,
+                    None if word == "abort" => stop.deed = Deed::Abort,
+                    None if word == "overflow" => stop.deed = Deed::Overflow,
                     Some(("until", file)) => stop.until = Some(file.into()),
                     Some(("job", id)) => {
                         stop.job = Some(id.parse().map_err(|_| format!("no job id: {id:?}"))?)
                     }
-                    _ => return Err(format!("neither panic, until=FILE nor job=ID: {word:?}")),
+                    _ => {
+                        return Err(format!(
+                            "neither panic, abort, overflow, until=FILE nor job=ID: {word:?}"
+                        ));
+                    }
                 }
             }
             Ok(stop)

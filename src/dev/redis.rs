@@ -132,7 +132,7 @@ fn spawn(program: &Path, folder: &Path, port: u16) -> anyhow::Result<Child> {
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--daemonize", "no"])
         .args(["--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"])
-        .args(["--logfile", "redis.log"])
+        .args(["--logfile", "redis.log", "--enable-debug-command", "local"]) // tests put it to sleep
         .arg("--dir")
         .arg(folder)
         .current_dir(folder)

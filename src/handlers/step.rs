@@ -19,9 +19,24 @@ pub async fn reached(step: Step, job: &JobId, settings: &config::Worker) {
 /// Announces it at a level that is always logged: a test waits for the line.
 #[cfg(feature = "test-hooks")]
 async fn hold(stop: &config::steps::StopAt) {
+    use config::steps::Deed;
     tracing::info!(step = stop.step.as_str(), "stopped at a step, as a test asked");
-    assert!(!stop.panics, "panicked at step {}, as a test asked", stop.step.as_str());
+    match stop.deed {
+        Deed::Hold => {}
+        Deed::Panic => panic!("panicked at step {}, as a test asked", stop.step.as_str()),
+        Deed::Abort => std::process::abort(),
+        Deed::Overflow => drop(overflow(0)),
+    }
     while !stop.until.as_ref().is_some_and(|file| file.exists()) {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+}
+
+/// Never comes back.
+#[cfg(feature = "test-hooks")]
+#[expect(unconditional_recursion, reason = "a test asks for it")]
+fn overflow(depth: u64) -> [u64; 512] {
+    let mut frame = std::hint::black_box([depth; 512]);
+    frame[0] = overflow(depth + 1)[0];
+    frame
 }

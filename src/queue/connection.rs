@@ -1,10 +1,10 @@
 //! Connections that come back by themselves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use darkroom_jobs::wire;
 use redis::{
-    Client, RedisResult,
+    Client, ErrorKind, RedisError, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 
@@ -12,6 +12,9 @@ use crate::config;
 
 /// How long Redis may take to answer before a call counts as lost.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// How long a call that can be repeated is.
+const REPEAT: Duration = Duration::from_secs(10);
 
 /// Longest pause between two attempts to reach Redis.
 pub const RECONNECT_MAX: Duration = Duration::from_secs(5);
@@ -37,8 +40,8 @@ pub fn managed(client: &Client) -> RedisResult<ConnectionManager> {
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
-/// Asks again, twice at most, when the connection breaks or leads to a replica: for what can be repeated. A Redis that is
-/// away is not waited for.
+/// Asks again, for 10 s at most, when the connection breaks, in the middle of an answer too, when Redis is loading or busy
+/// with a script, or a replica by now: for what can be repeated.
 ///
 /// # Errors
 ///
@@ -47,17 +50,18 @@ pub async fn repeated<T, F>(redis: &ConnectionManager, ask: impl Fn(ConnectionMa
 where
     F: Future<Output = RedisResult<T>>,
 {
-    let mut tries = 1;
+    let (since, mut failures) = (Instant::now(), 0);
     loop {
         let error = match ask(redis.clone()).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let mended = error.is_connection_dropped() || wire::leave_replica(&mut redis.clone(), &error).await;
-        if !mended || tries == 3 {
+        let mended = passes(&error) || wire::leave_replica(&mut redis.clone(), &error).await;
+        if !mended || since.elapsed() >= REPEAT {
             return Err(error);
         }
-        tries += 1;
+        failures += 1;
+        tokio::time::sleep(backoff(failures)).await;
     }
 }
 
@@ -77,6 +81,13 @@ where
         Err(error) if wire::leave_replica(&mut redis.clone(), &error).await => ask(redis.clone()).await,
         answer => answer,
     }
+}
+
+/// Whether it is a matter of the connection or of the moment. An answer that is torn does not parse.
+fn passes(error: &RedisError) -> bool {
+    let torn = matches!(error.kind(), ErrorKind::Parse | ErrorKind::UnexpectedReturnType);
+    let refused = |word| wire::refused_with(error, word);
+    torn || error.is_connection_dropped() || error.is_timeout() || refused("BUSY") || refused("LOADING")
 }
 
 /// As [`managed`], for a command that a person waits for: a Redis that is away is told within some seconds.

@@ -187,6 +187,7 @@ async fn the_stats_of_a_queue_tell_its_places_its_pause_and_its_oldest_job() {
 #[tokio::test]
 async fn the_page_of_the_queues_is_printed_once_into_a_pipe() {
     let darkroom = TestDarkroom::start().await;
+    darkroom.forge();
     let (job, _) = dead(&darkroom).await;
     let running = darkroom.producer.enqueue(not_an_image()).await.expect("redis takes jobs");
     let () = redis::pipe()

@@ -36,6 +36,7 @@ async fn ids(inspector: &Inspector, status: Option<Status>, limit: usize) -> Vec
 #[tokio::test]
 async fn a_job_is_found_by_its_status_wherever_it_is() {
     let darkroom = TestDarkroom::start().await;
+    darkroom.forge();
     let [queued, running, retrying, failed, done] = [
         enqueued(&darkroom).await,
         enqueued(&darkroom).await,
@@ -101,6 +102,7 @@ async fn an_empty_queue_has_no_oldest_job_and_nothing_that_runs() {
 #[tokio::test]
 async fn running_jobs_are_told_with_their_age_and_the_longest_first() {
     let darkroom = TestDarkroom::start().await;
+    darkroom.forge();
     let (short, long) = (enqueued(&darkroom).await, enqueued(&darkroom).await);
     let since = |ms: &str| [("dr_leased_at", ms.to_owned()), ("dr_deliveries", "2".to_owned())];
     moved(&darkroom, &short, "leases", u64::MAX, &since("2000")).await;

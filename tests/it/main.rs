@@ -5,6 +5,7 @@
     reason = "tests start processes, and ask the environment for more pictures"
 )]
 
+#[expect(dead_code, reason = "a suite does not need all that suites share")]
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -22,22 +23,20 @@ mod conformance_objects;
 mod conformance_table;
 mod conformance_versions;
 mod corpus;
-mod cut_wires;
-mod deaths;
 mod delete_races;
 mod deploy;
 mod embedded_s3;
-mod error_codes;
-mod fetch_jobs;
-mod fetch_measured;
-mod fetch_servers;
-mod fetch_vet;
 mod erase;
 mod erase_ceph;
 mod erase_comebacks;
 mod erase_cost;
 mod erase_scripts;
 mod erase_scrub;
+mod error_codes;
+mod fetch_jobs;
+mod fetch_measured;
+mod fetch_servers;
+mod fetch_vet;
 mod fuzz;
 mod golden;
 mod http_clients;
@@ -57,10 +56,9 @@ mod presign;
 mod priorities;
 mod probe;
 mod producers;
-mod redis_outages;
 mod scripts;
+mod scripts_former;
 mod scripts_health;
-mod scripts_model;
 mod scripts_operate;
 mod scripts_pace;
 mod scripts_settle;

@@ -3,37 +3,14 @@
 //! All calls are made by a user who may touch nothing but what the script's KEYS name.
 
 use darkroom::queue::scripts::{
-    HEALTH_WRITE, JOB_CANCEL, JOB_DISCARD, JOBS_RETRY, QUEUE_PAUSE, QUEUE_RESUME, SLOT_ENQUEUE,
+    HEALTH_WRITE, JOB_CANCEL, JOB_DISCARD, JOBS_RETRY, QUEUE_RESUME, SLOT_ENQUEUE,
 };
-use redis::{AsyncCommands as _, RedisResult, Script};
+use redis::{AsyncCommands as _, Script};
 
 use crate::support::scripts::{DONE, Scripts, Settling};
 
 fn words<const N: usize>(words: [&str; N]) -> [String; N] {
     words.map(str::to_owned)
-}
-
-async fn cancel(scripts: &mut Scripts, job: &str, deliveries: &str) -> u8 {
-    let q = &scripts.queue;
-    let meta = format!("{}{job}", q.meta_prefix());
-    let sets = [q.leases(), q.data(), meta, q.scheduled(), q.done(), q.dead(), q.stats()];
-    let keys = [&sets[..], &[scripts.keys.events(), scripts.keys.settled()]].concat();
-    let args = words([job, deliveries, r#"{"status":"cancelled"}"#, "{}", "user_photos/1/"]);
-    scripts.call(&JOB_CANCEL, &keys, &args).await.expect("redis answers")
-}
-
-async fn discard(scripts: &mut Scripts, job: &str) -> u8 {
-    let q = &scripts.queue;
-    let meta = format!("{}{job}", q.meta_prefix());
-    let keys = [q.dead(), q.data(), meta, q.stats(), q.idempotency("order-1")];
-    scripts.call(&JOB_DISCARD, &keys, &words([job])).await.expect("redis answers")
-}
-
-async fn retry(scripts: &mut Scripts, jobs: &[&str]) -> RedisResult<u64> {
-    let q = &scripts.queue;
-    let keys = [q.dead(), q.active(), q.stats(), q.meta_prefix(), scripts.keys.wake()];
-    let args: Vec<_> = ["upload"].iter().chain(jobs).map(|word| (*word).to_owned()).collect();
-    scripts.call(&JOBS_RETRY, &keys, &args).await
 }
 
 async fn slot(scripts: &mut Scripts, period_ms: &str, job: &str) -> u8 {
@@ -60,9 +37,9 @@ async fn a_job_that_waits_is_cancelled_once_and_one_that_runs_or_is_unknown_is_n
     scripts.leased("runs").await;
     scripts.ready("waits", "payload").await;
 
-    let refused = [cancel(&mut scripts, "unknown", "0").await, cancel(&mut scripts, "runs", "1").await];
-    let outdated = cancel(&mut scripts, "waits", "1").await;
-    let answers = [cancel(&mut scripts, "waits", "0").await, cancel(&mut scripts, "waits", "0").await];
+    let refused = [scripts.cancel("unknown", "0").await, scripts.cancel("runs", "1").await];
+    let outdated = scripts.cancel("waits", "1").await;
+    let answers = [scripts.cancel("waits", "0").await, scripts.cancel("waits", "0").await];
 
     assert_eq!((refused, outdated, answers), ([0, 2], 4, [1, 3]));
     assert_eq!(scripts.zset(scripts.queue.done()).await[0].0, "waits");
@@ -80,10 +57,10 @@ async fn a_dead_job_is_discarded_once_with_its_weight_and_the_key_that_led_to_it
     dead(&mut scripts, "b").await;
     scripts.leased("runs").await;
 
-    let answers = [discard(&mut scripts, "a").await, discard(&mut scripts, "a").await];
+    let answers = [scripts.discard("a", "order-1").await, scripts.discard("a", "order-1").await];
     let kept: bool = scripts.redis.exists(&holder).await.unwrap();
     let () = scripts.redis.set(&holder, "b").await.unwrap();
-    let more = [discard(&mut scripts, "runs").await, discard(&mut scripts, "b").await];
+    let more = [scripts.discard("runs", "order-1").await, scripts.discard("b", "order-1").await];
 
     assert_eq!((answers, kept, more), ([1, 0], true, [0, 1]));
     assert!(!scripts.redis.exists::<_, bool>(&holder).await.unwrap());
@@ -100,7 +77,7 @@ async fn a_dead_job_goes_round_again_once_with_a_clean_slate_and_its_last_receip
     }
     let enqueued = scripts.meta("a").await["dr_enqueued_at"].clone();
 
-    let answers = [retry(&mut scripts, &["a", "b"]).await, retry(&mut scripts, &["a"]).await];
+    let answers = [scripts.retry(&["a", "b"]).await, scripts.retry(&["a"]).await];
 
     assert_eq!(answers, [Ok(1), Ok(0)]);
     assert_eq!(
@@ -124,7 +101,7 @@ async fn more_jobs_than_one_call_may_touch_are_refused_whole() {
     let mut scripts = Scripts::start().await;
     dead(&mut scripts, "a").await;
 
-    assert!(retry(&mut scripts, &["a"; 501]).await.is_err());
+    assert!(scripts.retry(&["a"; 501]).await.is_err());
 
     assert_eq!(scripts.zset(scripts.queue.dead()).await.len(), 1);
 }
@@ -132,18 +109,9 @@ async fn more_jobs_than_one_call_may_touch_are_refused_whole() {
 #[tokio::test]
 async fn a_queue_is_paused_and_resumed_once() {
     let mut scripts = Scripts::start().await;
-    let (paused, wake) = (scripts.queue.paused(), scripts.keys.wake());
-    let pause = [paused.clone()];
-    let resume = [paused, wake];
 
-    let paused: [u8; 2] = [
-        scripts.call(&QUEUE_PAUSE, &pause, &[]).await.unwrap(),
-        scripts.call(&QUEUE_PAUSE, &pause, &[]).await.unwrap(),
-    ];
-    let resumed: [u8; 2] = [
-        scripts.call(&QUEUE_RESUME, &resume, &words(["upload"])).await.unwrap(),
-        scripts.call(&QUEUE_RESUME, &resume, &words(["upload"])).await.unwrap(),
-    ];
+    let paused = [scripts.pause().await, scripts.pause().await];
+    let resumed = [scripts.resume().await, scripts.resume().await];
 
     assert_eq!((paused, resumed), ([1, 0], [1, 0]));
 }

@@ -96,27 +96,6 @@ async fn a_lease_that_ran_out_is_next_and_one_that_runs_is_left_alone() {
 }
 
 #[tokio::test]
-async fn twenty_thousand_leases_that_run_out_at_once_are_returned_in_bounded_batches() {
-    let mut scripts = started().await;
-    let mut push = redis::pipe();
-    for job in 0..20_000 {
-        push.zadd(scripts.queue.leases(), job, 1).ignore();
-    }
-    let () = push.query_async(&mut scripts.redis).await.unwrap();
-
-    let (mut returned, mut again) = (Vec::new(), true);
-    while again {
-        let answer = scripts.tick(TICK).await;
-        returned.push(answer.3);
-        again = answer.1;
-    }
-
-    assert!(returned.iter().all(|jobs| *jobs <= TICK.batch), "{returned:?}");
-    assert_eq!(returned.iter().sum::<u64>(), 20_000);
-    assert_eq!(scripts.active().await.len(), 20_000);
-}
-
-#[tokio::test]
 async fn two_crashes_are_forgiven_the_next_five_wait_twice_as_long_each_and_the_eighth_is_told() {
     let mut scripts = started().await;
     scripts.ready("a", "payload").await;

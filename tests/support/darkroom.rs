@@ -254,6 +254,10 @@ impl Worker {
         peak.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    pub fn log_file(&self) -> &std::path::Path {
+        &self.log
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log is there")
     }

@@ -1,11 +1,9 @@
 //! What suites share.
 
-pub mod address;
 pub mod bucket;
 pub mod ceph;
 pub mod clock;
 pub mod command;
-pub mod cut_wire;
 pub mod darkroom;
 pub mod dns;
 pub mod deleting;
@@ -14,6 +12,7 @@ pub mod fetching;
 pub mod former;
 pub mod invariant;
 pub mod processes;
+pub mod operate;
 pub mod scripts;
 pub mod served;
 pub mod service;

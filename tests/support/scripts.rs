@@ -1,6 +1,6 @@
 //! The scripts on a real server, each called by a user who may touch nothing but what its KEYS name.
 
-use std::{collections::HashMap, sync::LazyLock, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use darkroom::{dev::redis::EmbeddedRedis, queue::scripts};
 use darkroom_jobs::{
@@ -13,7 +13,9 @@ use redis::{
 };
 use tempfile::TempDir;
 
-static ENQUEUE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../../jobs/src/enqueue.lua")));
+
+/// How long an answer may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server of its own, with one queue.
 pub struct Scripts {
@@ -132,9 +134,8 @@ impl Scripts {
         let server = EmbeddedRedis::start(program.as_deref(), folder.path()).await.expect("redis starts");
         let connect = async |url: String| {
             let client = redis::Client::open(url).expect("it is a url");
-            // Twenty thousand jobs in one pipeline take their time on a busy machine.
-            let config = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(20)));
-            client.get_multiplexed_async_connection_with_config(&config).await.expect("redis answers")
+            let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+            client.get_multiplexed_async_connection_with_config(&patient).await.expect("redis answers")
         };
         let mut redis = connect(server.url()).await;
         let () = redis::cmd("ACL")
@@ -231,11 +232,6 @@ impl Scripts {
         (answer[1], answer[2] == 1, answer[3], answer[4])
     }
 
-    /// Pushes one job as our producer does.
-    pub async fn enqueue(&mut self, job: &str) {
-        self.enqueue_with(&ENQUEUE, job).await;
-    }
-
     pub async fn enqueue_with(&mut self, script: &Script, job: &str) {
         let q = &self.queue;
         let keys = [q.data(), q.meta_prefix(), q.active(), q.scheduled(), self.keys.wake()];
@@ -321,6 +317,6 @@ impl Row {
     }
 }
 
-fn texts(words: &[&str]) -> Vec<String> {
+pub fn texts(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }

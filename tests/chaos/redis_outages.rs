@@ -9,9 +9,9 @@ use darkroom::{
 };
 use darkroom_jobs::{ErrorCode, JobId, Kind, Producer, Status, redis_keys};
 
-use crate::support::{
+use crate::{
     address::Address,
-    darkroom::{TestDarkroom, Worker, picture},
+    support::darkroom::{TestDarkroom, Worker, picture},
 };
 
 /// Longer than the lease of the tests' workers.
@@ -216,21 +216,4 @@ async fn ask(url: &str, words: &[&str]) -> String {
     let client = redis::Client::open(url).expect("a url");
     let mut redis = client.get_multiplexed_async_connection().await.expect("redis answers");
     redis::cmd(words[0]).arg(&words[1..]).query_async(&mut redis).await.expect("redis obeys")
-}
-
-#[tokio::test]
-async fn a_redis_that_pauses_longer_than_a_lease_loses_nobodys_job() {
-    let mut darkroom = TestDarkroom::start().await;
-    let (worker, job) = held(&darkroom, Step::Settling).await;
-
-    tell(&mut darkroom, &["CLIENT", "PAUSE", "3000", "ALL"]).await;
-    darkroom.let_go_on();
-    let receipt = darkroom.final_receipt(&job).await;
-
-    assert_eq!(
-        (receipt.status, receipt.deliveries, receipt.attempts),
-        (Status::Done, 1, 1),
-        "{}",
-        worker.log()
-    );
 }

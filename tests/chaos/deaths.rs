@@ -1,15 +1,10 @@
-//! Workers that die, panic, freeze or are told to stop in the middle of a job: it is neither lost nor done twice.
-
-use std::time::Duration;
+//! Workers that die, panic or are told to stop at a step of a job: it is neither lost nor done twice.
 
 use darkroom::config::steps::Step;
 use darkroom_jobs::{ErrorCode, Status};
 use redis::AsyncCommands as _;
 
 use crate::support::darkroom::{TestDarkroom, picture};
-
-/// Of the leases of the tests' workers.
-const TWICE_A_LEASE: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 async fn a_job_is_redelivered_after_its_worker_dies() {
@@ -40,26 +35,6 @@ async fn a_job_whose_worker_dies_once_it_is_settled_is_not_run_again() {
     let receipt = darkroom.final_receipt(&job).await;
 
     assert_eq!((receipt.status, receipt.deliveries, receipt.attempts), (Status::Done, 1, 1));
-}
-
-#[tokio::test]
-async fn a_job_that_killed_eight_workers_is_poison_and_not_run_again() {
-    let mut darkroom = TestDarkroom::start().await;
-    let (job, key) = darkroom.upload(picture("plain.jpg")).await;
-    let meta = format!("{{darkroom}}:upload:meta:{job}");
-    let () = redis::cmd("HSET")
-        .arg(meta)
-        .arg(&["dr_crashes", "8"])
-        .query_async(&mut darkroom.redis)
-        .await
-        .expect("redis answers");
-
-    let _worker = darkroom.worker(&[]);
-    let receipt = darkroom.final_receipt(&job).await;
-
-    assert_eq!(receipt.status, Status::Failed);
-    assert_eq!(receipt.error.map(|error| error.code), Some(ErrorCode::Poison));
-    assert!(!darkroom.storage.exists(&key).await.expect("the bucket answers"));
 }
 
 #[tokio::test]
@@ -116,51 +91,6 @@ async fn a_panic_outside_of_a_handler_is_counted_as_a_crash() {
     assert_eq!((receipt.status, receipt.deliveries, receipt.attempts), (Status::Done, 2, 1));
     assert_eq!(crashes, 1);
     assert!(worker.is_running());
-}
-
-#[tokio::test]
-async fn a_job_that_takes_longer_than_its_lease_is_not_given_to_another_worker() {
-    let darkroom = TestDarkroom::start().await;
-    let mut first = darkroom.worker_stopping_at(Step::Fetched, &[("DARKROOM_CONCURRENCY_UPLOAD", "1")]);
-    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
-    first.reached(Step::Fetched).await;
-    let mut second = darkroom.worker(&[]);
-
-    tokio::time::sleep(TWICE_A_LEASE).await;
-    let (other, _) = darkroom.upload(picture("plain.png")).await;
-    let other = darkroom.final_receipt(&other).await;
-    darkroom.let_go_on();
-    let receipt = darkroom.final_receipt(&job).await;
-
-    assert_eq!((receipt.status, receipt.deliveries, receipt.attempts), (Status::Done, 1, 1));
-    assert_eq!((other.status, other.deliveries), (Status::Done, 1));
-    assert!(first.is_running() && second.is_running());
-}
-
-#[tokio::test]
-async fn a_worker_that_was_frozen_finds_its_job_done_reports_nothing_and_lives_on() {
-    let darkroom = TestDarkroom::start().await;
-    let mut frozen = darkroom.worker_stopping_at(Step::Fetched, &[]);
-    let (job, key) = darkroom.upload(picture("plain.jpg")).await;
-    frozen.reached(Step::Fetched).await;
-
-    frozen.signal("STOP");
-    let second = darkroom.worker(&[]);
-    let receipt = darkroom.final_receipt(&job).await;
-    darkroom.eventually_only(&[key.as_str()]).await;
-    darkroom.let_go_on();
-    frozen.signal("CONT");
-    frozen.logged(&["the job is another worker's by now"]).await;
-    drop(second);
-    let (next, other) = darkroom.upload(picture("plain.png")).await;
-    let next = darkroom.final_receipt(&next).await;
-
-    assert_eq!((receipt.deliveries, receipt.attempts, next.status), (2, 1, Status::Done));
-    assert_eq!(darkroom.final_receipt(&job).await, receipt);
-    assert!(frozen.is_running());
-    let mut keys = [key.as_str(), other.as_str()];
-    keys.sort_unstable();
-    darkroom.eventually_only(&keys).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,179 @@
+//! Redis under load is killed, away, cut off, paused, asleep or busy: jobs wait, and none is lost.
+
+use std::time::{Duration, Instant};
+
+use darkroom_jobs::Producer;
+use redis::{RedisResult, aio::MultiplexedConnection};
+use tokio::task::JoinHandle;
+
+use crate::{
+    report::Row,
+    scene::{LoadJob, Scene},
+    size::size,
+    support::darkroom::Worker,
+    wire::Wire,
+};
+
+const LATENCY: Duration = Duration::from_millis(50);
+
+/// What counts as an outage here, so that an outage's grace is seen: leases of 2 s.
+const SOON: (&str, &str) = ("DARKROOM_OUTAGE_MS", "1500");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_killed_again_and_again_loses_nothing_that_it_acknowledged() {
+    let (kills, jobs) = size((3, 300), (10, 2_000));
+    let mut scene = Scene::start(LATENCY).await;
+    always_on_disk(&scene).await;
+    let mut workers = [scene.worker(&[SOON]), scene.worker(&[SOON])];
+    let feed = scene.feed(scene.darkroom.producer.clone(), jobs, Duration::from_secs(3) * kills);
+
+    let mut recoveries = Vec::new();
+    for _ in 0..kills {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        scene.darkroom.services.redis.kill().await.expect("it runs");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        scene.darkroom.restart_redis().await;
+        always_on_disk(&scene).await;
+        recoveries.push(until_settling(&scene, &feed).await);
+    }
+    scene.fed(feed).await;
+
+    let mut row = whole(&scene, "7 Redis killed and restarted (AOF)", &mut workers).await;
+    row.recoveries = recoveries;
+    row.note = format!("{kills} kills; {}", row.note);
+    assert_eq!(row.burnt, 0);
+    row.hold();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_wait_while_redis_is_away() {
+    let (away, jobs) = size((Duration::from_secs(10), 100), (Duration::from_secs(120), 1_000));
+    let mut scene = Scene::start(LATENCY).await;
+    always_on_disk(&scene).await;
+    let mut workers = [scene.worker(&[SOON]), scene.worker(&[SOON])];
+    let feed = scene.feed(scene.darkroom.producer.clone(), jobs, Duration::from_secs(4));
+
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    scene.darkroom.services.redis.kill().await.expect("it runs");
+    tokio::time::sleep(away).await;
+    scene.darkroom.restart_redis().await;
+    let back = until_settling(&scene, &feed).await;
+    scene.fed(feed).await;
+
+    let mut row = whole(&scene, "7 Redis away", &mut workers).await;
+    row.recoveries = vec![back];
+    row.note = format!("{} s; {}", away.as_secs(), row.note);
+    // Each delivery that is in the middle of its job, of the 16 of a worker, asks Redis for 10 s and then burns an attempt.
+    assert!(row.burnt <= 2 * 16, "{} attempts were burnt", row.burnt);
+    row.hold();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_are_lost_torn_or_late_lose_no_job() {
+    let (jobs, over, one_in) = size((150, Duration::from_secs(6), 15), (2_000, Duration::from_secs(60), 40));
+    let mut scene = Scene::start(LATENCY).await;
+    let wires = [
+        Wire::at_random(one_in, &scene.darkroom.services.redis.url()).await,
+        Wire::at_random(one_in, &scene.darkroom.services.redis.url()).await,
+    ];
+    let ours = Wire::at_random(one_in, &scene.darkroom.services.redis.url()).await;
+    let mut workers = wires.each_ref().map(|wire| scene.worker(&[("DARKROOM_REDIS_URL", &*wire.url)]));
+    let producer = Producer::connect(&ours.url, "darkroom").await.expect("redis answers");
+
+    let feed = scene.feed(producer, jobs, over);
+    scene.fed(feed).await;
+    let mut row = whole(&scene, "7 answers lost, torn, late", &mut workers).await;
+
+    let played: usize = wires.iter().chain([&ours]).map(Wire::played).sum();
+    row.note = format!("{played} faults; {}", row.note);
+    assert_eq!(row.burnt, 0);
+    assert!(wires.iter().all(|wire| wire.played() > 0), "no fault was played");
+    row.hold();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_pauses_sleeps_or_is_busy_for_longer_than_a_lease_loses_nothing() {
+    let (stall, jobs) = size((3, 150), (8, 1_500));
+    let mut scene = Scene::start(LATENCY).await;
+    let mut workers = [scene.worker(&[SOON]), scene.worker(&[SOON])];
+    let feed = scene.feed(scene.darkroom.producer.clone(), jobs, Duration::from_secs(4 * (stall + 2)));
+    let busy = format!("local s = redis.call('TIME')[1]; while redis.call('TIME')[1] - s < {stall} do end");
+
+    let (seconds, milliseconds) = (stall.to_string(), (stall * 1_000).to_string());
+    let mut recoveries = Vec::new();
+    for words in [
+        &["CLIENT", "PAUSE", &milliseconds, "ALL"][..],
+        &["CLIENT", "PAUSE", &milliseconds, "WRITE"],
+        &["DEBUG", "SLEEP", &seconds],
+        // Longer than `busy-reply-threshold`: everybody else is answered BUSY.
+        &["EVAL", &busy, "0"],
+    ] {
+        let mut redis = scene.redis().await;
+        tell(&mut redis, &["CONFIG", "SET", "busy-reply-threshold", "500"]).await.expect("redis obeys");
+        let since = Instant::now();
+        // Its answer may come too late for our own time-out.
+        drop(tell(&mut redis, words).await);
+        tokio::time::sleep(Duration::from_secs(stall).saturating_sub(since.elapsed())).await;
+        recoveries.push(until_settling(&scene, &feed).await);
+    }
+    scene.fed(feed).await;
+
+    let mut row = whole(&scene, "7 CLIENT PAUSE, DEBUG SLEEP, BUSY", &mut workers).await;
+    row.recoveries = recoveries;
+    row.note = format!("4 times {stall} s; {}", row.note);
+    assert_eq!(row.burnt, 0);
+    row.hold();
+}
+
+/// Waits for the jobs, of which each has to be done; and the workers live.
+async fn whole(scene: &Scene, scenario: &'static str, workers: &mut [Worker]) -> Row {
+    let tally = scene.settled().await;
+    let mut row = scene.row(scenario, &tally).await;
+    row.note = format!("{} leases ran out", tally.crashes);
+    assert_eq!(tally.done(), scene.jobs.len(), "{:?}", tally.failures());
+    for worker in workers {
+        assert!(worker.is_running(), "{}", worker.log());
+    }
+    row
+}
+
+/// What Redis acknowledged is on disk then; by default it may be a second later.
+async fn always_on_disk(scene: &Scene) {
+    let mut redis = scene.redis().await;
+    tell(&mut redis, &["CONFIG", "SET", "appendfsync", "always"]).await.expect("redis obeys");
+}
+
+/// How long it takes until one more job is settled, or all are; within 60 s.
+async fn until_settling(scene: &Scene, feed: &JoinHandle<Vec<LoadJob>>) -> Duration {
+    let since = Instant::now();
+    let mut redis = scene.redis().await;
+    let mut before = None;
+    loop {
+        // A Redis that stalls is asked again.
+        if let Ok((settled, left)) = stand(&mut redis).await {
+            if (left == 0 && feed.is_finished()) || before.is_some_and(|before| settled > before) {
+                return since.elapsed();
+            }
+            before = before.or(Some(settled));
+        }
+        assert!(since.elapsed() < Duration::from_secs(60), "nothing is settled: {before:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Jobs that are done, and those that are ready or in work.
+async fn stand(redis: &mut MultiplexedConnection) -> RedisResult<(u64, u64)> {
+    let mut pipeline = redis::pipe();
+    for queue in ["upload", "ingest"] {
+        pipeline.cmd("ZCARD").arg(format!("{{darkroom}}:{queue}:done"));
+        pipeline.cmd("ZCARD").arg(format!("{{darkroom}}:{queue}:leases"));
+        pipeline.cmd("LLEN").arg(format!("{{darkroom}}:{queue}:active"));
+    }
+    let [uploaded, uploading, uploads, ingested, ingesting, ingests]: [u64; 6] =
+        pipeline.query_async(redis).await?;
+    Ok((uploaded + ingested, uploading + uploads + ingesting + ingests))
+}
+
+async fn tell(redis: &mut MultiplexedConnection, words: &[&str]) -> RedisResult<()> {
+    redis::cmd(words[0]).arg(&words[1..]).query_async::<redis::Value>(redis).await.map(drop)
+}
