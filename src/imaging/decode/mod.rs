@@ -4,7 +4,7 @@ pub(super) mod heif;
 mod jpeg;
 mod png;
 mod tiff;
-mod vp8;
+pub(super) mod vp8;
 
 use std::io::Cursor;
 

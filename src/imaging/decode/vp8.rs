@@ -18,6 +18,9 @@ use crate::imaging::{
     raster::{Raster, Samples},
 };
 
+/// What reads them.
+pub(in crate::imaging) const LIBRARY: &str = "libwebp-sys";
+
 const CHANNELS: u8 = 3;
 
 /// Bytes before the first partition of a key frame.
