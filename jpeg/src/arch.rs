@@ -159,3 +159,27 @@ fn has_fast_deposit() -> bool {
     let is_amd = vendor.ebx == u32::from_le_bytes(*b"Auth");
     !is_amd || family > ZEN_2
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::{Limits, Plan, Scratch, normalize};
+
+    #[test]
+    fn processors_with_a_slow_pdep_make_the_same_photo() {
+        let photo = include_bytes!("../tests/fixtures/progressive-420-deep.jpg");
+        let limits = Limits { max_pixels: 1 << 20, max_side: 1 << 10, max_scans: 64, max_work: 1 << 24 };
+        let plan = Plan { max_side: 40, quality: 90, ..Plan::default() };
+        let made = |kernels| normalize(photo, &plan, &limits, &mut Scratch::new(kernels)).expect("a photo");
+
+        let portable = made(Kernels::Portable);
+
+        if Kernels::detect() != Kernels::Portable {
+            for fast_deposit in [false, true] {
+                let kernels = Kernels::Avx2(Proof { fast_deposit });
+                // A processor without the instruction was not detected.
+                assert!(made(kernels) == portable, "{fast_deposit}");
+            }
+        }
+    }
+}

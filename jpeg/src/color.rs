@@ -42,12 +42,20 @@ impl Color {
         Self { columns, to_srgb }
     }
 
+    /// Converts one pixel.
+    pub fn srgb(&self, rgb: [u8; 3]) -> [u8; 3] {
+        let [r, g, b] = std::array::from_fn(|channel| &self.columns[channel][usize::from(rgb[channel])]);
+        self.pixel([r, g, b])
+    }
+
+    fn pixel(&self, [r, g, b]: [&[i32; 4]; 3]) -> [u8; 3] {
+        let light = [0, 1, 2].map(|channel| (r[channel] + g[channel] + b[channel]) >> 4);
+        light.map(|light| self.to_srgb[light.clamp(0, LEVELS - 1) as usize])
+    }
+
     /// Converts a strip in place, for every processor. `planes`: luma and both of chroma, each with how far apart its rows are, a multiple of 16.
     pub(crate) fn portable(&self, planes: [(&mut [u8], usize); 3], layout: Layout) {
-        self.convert(planes, layout, |[r, g, b]| {
-            let light = [0, 1, 2].map(|channel| (r[channel] + g[channel] + b[channel]) >> 4);
-            light.map(|light| self.to_srgb[light.clamp(0, LEVELS - 1) as usize])
-        });
+        self.convert(planes, layout, |adds| self.pixel(adds));
     }
 
     /// As [`Color::portable`].
@@ -96,7 +104,7 @@ impl Color {
         } else {
             let chroma = blue.as_chunks_mut().0.iter_mut().zip(red.as_chunks_mut().0);
             for (luma, (blue, red)) in luma.as_chunks_mut().0.iter_mut().zip(chroma) {
-                let rgb = self.srgb(luma, &offsets(blue, red), &pixel);
+                let rgb = self.row(luma, &offsets(blue, red), &pixel);
                 *luma = luma_of(&rgb);
                 (*blue, *red) = chroma_of(&rgb.map(|channel| channel.map(|value| 4 * u16::from(value))));
             }
@@ -119,7 +127,7 @@ impl Color {
         }
         let mut sums = [[0_u16; LANES / 2]; 3];
         for luma in luma {
-            let rgb = self.srgb(luma, &doubled, pixel);
+            let rgb = self.row(luma, &doubled, pixel);
             *luma = luma_of(&rgb);
             for (sums, channel) in sums.iter_mut().zip(&rgb) {
                 for (sum, [left, right]) in sums.iter_mut().zip(channel.as_chunks().0) {
@@ -133,7 +141,7 @@ impl Color {
     /// Red, green and blue of sRGB.
     #[inline(always)]
     #[expect(clippy::manual_clamp, reason = "a clamp may panic, and is not made a vector")]
-    fn srgb(
+    fn row(
         &self,
         luma: &Row,
         offsets: &[[i16; LANES]; 3],

@@ -60,6 +60,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// Most bytes that a picture held, and how many were expected. What is set aside for JPEGs is for the general way, which any may need.
 fn measured(original: &[u8], preset: &Preset, jpeg_lane: bool) -> (u64, u64) {
     let limits = Limits { jpeg_lane, ..Limits::default() };
+    darkroom::imaging::rest();
     let expected = Header::read(original, &limits).unwrap().peak_bytes(preset);
     let before = HELD.load(Relaxed);
     MOST.store(before, Relaxed);

@@ -44,10 +44,6 @@ fn of_profile(icc: &[u8], grey: bool) -> Option<Conversion> {
     if read.color_space != wanted {
         return None;
     }
-    if read.cicp.is_some() {
-        // Code points may say more than curves and a matrix do.
-        return None;
-    }
     let description = read.description.as_ref().and_then(description);
     if profile::changes_nothing(&read)? {
         return Some(Conversion { color: None, description });
@@ -65,5 +61,7 @@ fn of_profile(icc: &[u8], grey: bool) -> Option<Conversion> {
     ];
     let matrix = read.transform_matrix(&ColorProfile::new_srgb()).v.map(|row| row.map(|value| value as f32));
     let color = Color::new(&curves.map(|curve| *curve), &matrix);
-    Some(Conversion { color: Some(Arc::new(color)), description })
+    // Whatever else a profile says, the pixels are to be those of the general way.
+    profile::agrees(&read, |rgb| color.srgb(rgb))?
+        .then(|| Conversion { color: Some(Arc::new(color)), description })
 }

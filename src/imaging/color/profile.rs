@@ -64,6 +64,16 @@ pub(super) fn keeps_black(profile: &ColorProfile) -> Option<bool> {
     Some(is_black(&transformed(&Samples::U8(probes(layout)), profile, layout)?, layout))
 }
 
+/// Whether another conversion of RGB gives the same colors, within two levels.
+pub(super) fn agrees(profile: &ColorProfile, convert: impl Fn([u8; 3]) -> [u8; 3]) -> Option<bool> {
+    const TOLERANCE: u8 = 2;
+    let Samples::U8(wanted) = transformed(&Samples::U8(probes(Layout::Rgb)), profile, Layout::Rgb)? else {
+        return None;
+    };
+    let converted = PROBES.iter().flat_map(|probe| convert(*probe));
+    Some(converted.zip(wanted).all(|(ours, wanted)| ours.abs_diff(wanted) <= TOLERANCE))
+}
+
 fn layout_of(profile: &ColorProfile) -> Layout {
     if profile.color_space == DataColorSpace::Gray { Layout::Gray } else { Layout::Rgb }
 }

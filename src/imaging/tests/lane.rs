@@ -80,6 +80,17 @@ fn both_ways_convert_wide_colors_the_same() {
     }
 }
 
+#[test]
+fn curves_that_a_profile_overrules_do_not_count() {
+    let jpeg = sized("jpeg", SIDES.0, SIDES.1).unwrap();
+    let jpeg = beside(&jpeg, &[profile(&moxcms::ColorProfile::new_display_p3_pq())]);
+
+    let [lane, general] = both(&jpeg, &PRESET).map(|made| pixels(&made.unwrap().jpeg));
+
+    let difference = difference(&lane, &general);
+    assert!(difference <= 1.0, "{difference:.2} levels");
+}
+
 /// A file that claims the finest steps, so that a preset's quality is kept.
 fn sharp(jpeg: &[u8]) -> Vec<u8> {
     beside(jpeg, &[(0xdb, [&[3_u8][..], &[1; 64]].concat())])
