@@ -146,7 +146,7 @@ fn a_progressive_preset_makes_a_progressive_jpeg_of_the_same_picture() {
 
     assert!(segments(&progressive).iter().any(|(marker, _)| *marker == 0xc2));
     // Other encoders round in other places.
-    assert_close(&pixels(&progressive), &pixels(&baseline), 0.2);
+    assert_close(&pixels(&progressive), &pixels(&baseline), 0.5);
 }
 
 #[test]
