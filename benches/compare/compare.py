@@ -47,8 +47,9 @@ def darkroom(binary):
             if name.is_symlink():
                 name.unlink()
             name.symlink_to(photo)
-        out = work / "out"
-        out.mkdir(exist_ok=True)
+        folder = work / "out"
+        folder.mkdir(exist_ok=True)
+        out = folder if count > 1 else folder / "0.jpg"
         sizes = ["--max-dimension", str(args.max), "--quality", str(args.quality)]
         return [binary, "normalize", *map(str, names), "-o", str(out), *sizes]
 

@@ -10,6 +10,7 @@ use crate::{
     encode::{self, Encoder, Layout, Strips},
     error::Error,
     huffman::Position,
+    picture::{Picture, Strip},
     pipeline::Mcu,
     progressive::{Component, Entropy, ac},
     resample::{horizontal::Horizontal, vertical, weights::Weights},
@@ -125,6 +126,15 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Self::Avx2(_) => unsafe { color.avx2(planes, layout) },
+        }
+    }
+
+    pub(crate) fn fill(self, strip: &mut Strip, picture: &Picture<'_>, first: usize) {
+        match self {
+            Self::Portable => strip.portable(picture, first),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Self::Avx2(_) => unsafe { strip.avx2(picture, first) },
         }
     }
 

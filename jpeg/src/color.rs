@@ -182,7 +182,7 @@ fn offsets<const N: usize>(blue: &[u8; N], red: &[u8; N]) -> [[i16; N]; 3] {
 }
 
 #[inline(always)]
-fn luma_of([r, g, b]: &[Row; 3]) -> Row {
+pub(crate) fn luma_of([r, g, b]: &[Row; 3]) -> Row {
     let mut luma = [0; LANES];
     for at in 0..LANES {
         let (r, g, b) = (i32::from(r[at]), i32::from(g[at]), i32::from(b[at]));
@@ -193,7 +193,7 @@ fn luma_of([r, g, b]: &[Row; 3]) -> Row {
 
 /// Of sums of four pixels.
 #[inline(always)]
-fn chroma_of<const N: usize>([r, g, b]: &[[u16; N]; 3]) -> ([u8; N], [u8; N]) {
+pub(crate) fn chroma_of<const N: usize>([r, g, b]: &[[u16; N]; 3]) -> ([u8; N], [u8; N]) {
     const CENTER: i32 = (1 << 25) + (1 << 17) - 1;
     let (mut blue, mut red) = ([0; N], [0; N]);
     for at in 0..N {

@@ -4,6 +4,8 @@
 //! either direction. Whatever else a file is, [`Error`] says so before a pixel is made, or as soon as damage is seen: the caller then goes the
 //! way that takes every JPEG.
 //!
+//! [`encode`] is its last part, for pictures that come another way.
+//!
 //! What profiles and orientations a file has is the caller's to read; [`Plan`] says what to make of them.
 
 #![deny(unsafe_code)]
@@ -19,6 +21,7 @@ mod header;
 mod huffman;
 mod limits;
 mod orient;
+mod picture;
 mod pipeline;
 mod plan;
 mod preview;
@@ -33,6 +36,7 @@ pub use color::Color;
 pub use error::Error;
 pub use limits::Limits;
 pub use orient::Orientation;
+pub use picture::{MAX_SIDE, Picture, Style, encode};
 pub use plan::Plan;
 pub use preview::Preview;
 pub use scratch::Scratch;

@@ -4,7 +4,7 @@ use crate::{
     Output,
     arch::Kernels,
     dct::{Block, Steps},
-    encode::{Encoder, Layout, Strips, quant::Quant, tokens::IDS, write::Writer},
+    encode::{Encoder, Layout, Strips, write::Head},
     error::Error,
     header::Frame,
     orient::Turned,
@@ -43,8 +43,6 @@ pub struct Pipeline {
     /// Sides of the picture before it is turned, px.
     size: (usize, usize),
     strip: usize,
-    /// Once something was written before everything was known.
-    writer: Option<Writer>,
 }
 
 impl Pipeline {
@@ -72,10 +70,7 @@ impl Pipeline {
         }
         set_capacities(&mut planes, frame.mcus().1, scratch);
         let luma = frame.components[0];
-        let encoder = Encoder {
-            quants: [Quant::new(0, plan.quality), Quant::new(1, plan.quality)],
-            tokens: std::mem::take(&mut scratch.tokens),
-        };
+        let encoder = Encoder::new(plan.quality, std::mem::take(&mut scratch.tokens));
         let mut pipeline = Self {
             kernels: scratch.kernels,
             planes,
@@ -87,9 +82,7 @@ impl Pipeline {
             source: (frame.width, frame.height),
             size,
             strip: 0,
-            writer: None,
         };
-        pipeline.encoder.tokens.clear();
         if !plan.orientation.is_upright() {
             pipeline.turned = pipeline.empty_turned(scratch);
         }
@@ -184,13 +177,12 @@ impl Pipeline {
     pub fn finish(mut self, scratch: &mut Scratch) -> Output {
         self.encode_turned();
         let (width, height) = self.turned_size();
-        let mut writer = self.writer.take().unwrap_or_else(|| self.writer(&self.encoder.tokens.histogram));
-        self.encoder.tokens.pour(|tokens| writer.write(tokens));
+        let jpeg = self.encoder.finish(&head(self.layout, (width, height), &self.plan));
         let preview = Preview::new(&self.encoder, self.layout, width, height);
         scratch.keep(self.planes, self.turned, self.encoder.tokens);
         let (source_width, source_height) = self.source;
         let grey = self.layout == Layout::Grey;
-        Output { jpeg: writer.finish(), width, height, source_width, source_height, grey, preview }
+        Output { jpeg, width, height, source_width, source_height, grey, preview }
     }
 
     fn encode_turned(&mut self) {
@@ -211,25 +203,18 @@ impl Pipeline {
         }
     }
 
-    /// Writes what waits if it is much, so that memory stays bounded: from then on codes are those for what was seen first.
     fn write_ahead(&mut self) {
-        if self.writer.is_some() || self.encoder.tokens.are_many() {
-            let mut writer =
-                self.writer.take().unwrap_or_else(|| self.writer(&self.encoder.tokens.foresight()));
-            self.encoder.tokens.pour(|tokens| writer.write(tokens));
-            self.writer = Some(writer);
-        }
-    }
-
-    fn writer(&self, histogram: &[u32; IDS]) -> Writer {
-        let (width, height) = self.turned_size();
-        let sides = (width as u16, height as u16);
-        Writer::new(histogram, &self.encoder.quants, self.layout, sides, &self.plan.segments)
+        let head = head(self.layout, self.turned_size(), &self.plan);
+        self.encoder.write_ahead(&head);
     }
 
     fn turned_size(&self) -> (usize, usize) {
         if self.plan.orientation.swaps() { (self.size.1, self.size.0) } else { self.size }
     }
+}
+
+fn head(layout: Layout, (width, height): (usize, usize), plan: &Plan) -> Head<'_> {
+    Head { layout, sides: (width as u16, height as u16), segments: &plan.segments }
 }
 
 impl Plane {

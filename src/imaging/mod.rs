@@ -31,8 +31,11 @@ use error::Error;
 use facts::Facts;
 use header::Header;
 
-/// The library that writes JPEGs.
-pub const ENCODER: &str = encode::LIBRARY;
+/// Libraries that write JPEGs: baseline, and progressive.
+pub const ENCODERS: [&str; 2] = encode::LIBRARIES;
+
+/// The library that reads lossy WebP.
+pub const LOSSY_WEBP_DECODER: &str = decode::vp8::LIBRARY;
 
 /// Libraries that read what is in a HEIC and in an AVIF.
 pub const HEIF_DECODERS: [&str; 2] = [decode::heif::HEVC_LIBRARY, decode::heif::AV1_LIBRARY];

@@ -7,6 +7,7 @@ pub mod write;
 
 use quant::Quant;
 use tokens::Tokens;
+use write::{Head, Writer};
 
 /// Which components the result has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +42,40 @@ impl Layout {
 pub struct Encoder {
     /// For luma and chroma.
     pub quants: [Quant; 2],
-    /// What was encoded so far.
+    /// What was encoded, and not yet written.
     pub tokens: Tokens,
+    /// The file, once it is begun.
+    writer: Option<Writer>,
+}
+
+impl Encoder {
+    /// For a quality of 1 to 100, as libjpeg counts. `tokens` may be used ones.
+    pub fn new(quality: u8, mut tokens: Tokens) -> Self {
+        tokens.clear();
+        Self { quants: [Quant::new(0, quality), Quant::new(1, quality)], tokens, writer: None }
+    }
+
+    /// Writes what waits if it is much, so that memory stays bounded: from then on codes are those for what was seen first.
+    pub fn write_ahead(&mut self, head: &Head<'_>) {
+        if self.writer.is_some() || self.tokens.are_many() {
+            let mut writer = match self.writer.take() {
+                Some(writer) => writer,
+                None => Writer::new(&self.tokens.foresight(), &self.quants, head),
+            };
+            self.tokens.pour(|tokens| writer.write(tokens));
+            self.writer = Some(writer);
+        }
+    }
+
+    /// The whole file, when all strips are encoded.
+    pub fn finish(&mut self, head: &Head<'_>) -> Vec<u8> {
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => Writer::new(&self.tokens.histogram, &self.quants, head),
+        };
+        self.tokens.pour(|tokens| writer.write(tokens));
+        writer.finish()
+    }
 }
 
 /// The pixels of one MCU row.

@@ -19,6 +19,17 @@ const GROUP: usize = 48;
 /// Room for a group of tokens, and for a store beyond.
 const WINDOW: usize = 264;
 
+/// What a file begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Its components.
+    pub layout: Layout,
+    /// Width and height, px.
+    pub sides: (u16, u16),
+    /// Segments to keep as they are, such as a color profile.
+    pub segments: &'a [u8],
+}
+
 /// A file that is being written.
 #[derive(Debug)]
 pub struct Writer {
@@ -33,20 +44,14 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Writes headers for a picture of `width` × `height` px, with the shortest codes for what a histogram counts. `extra` are segments to keep as
-    /// they are, such as a color profile.
-    pub fn new(
-        histogram: &[u32; IDS],
-        quants: &[Quant; 2],
-        layout: Layout,
-        (width, height): (u16, u16),
-        extra: &[u8],
-    ) -> Self {
+    /// Writes headers, with the shortest codes for what a histogram counts.
+    pub fn new(histogram: &[u32; IDS], quants: &[Quant; 2], head: &Head<'_>) -> Self {
+        let Head { layout, sides: (width, height), segments } = *head;
         let mut out = Vec::with_capacity(1 << 20);
         out.extend_from_slice(&[
             0xff, 0xd8, 0xff, 0xe0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0,
         ]);
-        out.extend_from_slice(extra);
+        out.extend_from_slice(segments);
         let tables = if layout == Layout::Grey { 1 } else { 2 };
         for (slot, quant) in (0..).zip(&quants[..tables]) {
             out.extend_from_slice(&[0xff, 0xdb, 0, 67, slot]);

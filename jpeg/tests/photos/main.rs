@@ -2,6 +2,7 @@
 
 mod damage;
 mod libjpeg;
+mod pictures;
 mod pixels;
 mod same_bytes;
 mod scenes;

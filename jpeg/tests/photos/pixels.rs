@@ -117,7 +117,7 @@ fn all_orientations_are_turned() {
     }
 }
 
-fn mean_difference(wanted: &[f64], samples: &[u8]) -> f64 {
+pub fn mean_difference(wanted: &[f64], samples: &[u8]) -> f64 {
     wanted.iter().zip(samples).map(|(a, b)| (a - f64::from(*b)).abs()).sum::<f64>() / wanted.len() as f64
 }
 
