@@ -147,3 +147,14 @@ fn a_frame_that_is_not_the_headers_is_not_believed() {
     assert!(!takes(&Header { height: SIDES.1 + 1, ..header.clone() }));
     assert!(!takes(&grey));
 }
+
+proptest! {
+    #[test]
+    fn both_ways_fit_a_picture_into_the_same_sides(width in 1_u32..20_000, height in 1_u32..20_000, max_side in 1_u32..20_000) {
+        let plan = darkroom_jpeg::Plan { max_side, ..darkroom_jpeg::Plan::default() };
+
+        let (lane_width, lane_height) = plan.fit(width as usize, height as usize);
+
+        prop_assert_eq!((lane_width as u32, lane_height as u32), fit::fitted((width, height), max_side));
+    }
+}
