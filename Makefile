@@ -1,6 +1,6 @@
 # Every task of this repository; `make` lists them. CARGO_TARGET_DIR is honoured by all.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test chaos core conformance check bench fmt
+.PHONY: help demo dev test chaos core conformance check bench compare fmt
 
 PHOTOS ?=
 ARGS   ?=
@@ -37,6 +37,9 @@ check: ## everything but the tests: format, lints, docs, licences, unused depend
 
 bench: ## measure the pixels, on rendered pictures and on photos in target/photos (ARGS="-- jpeg" takes some)
 	@cargo bench --bench normalize $(ARGS)
+
+compare: ## CPU and memory of a photo beside sharp, libvips and Pillow (ARGS="photo.jpg" takes yours)
+	@benches/compare/run $(ARGS)
 
 fmt: ## format the code
 	@cargo fmt --all

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use darkroom_jobs::{Encoding, ErrorCode, MAX_SOURCE_BYTES, SourceFacts};
+use darkroom_jobs::{ErrorCode, MAX_SOURCE_BYTES, SourceFacts};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
@@ -205,7 +205,7 @@ pub(super) fn line(
             "width": normalized.width,
             "height": normalized.height,
             "sha256": photo.sha256,
-            "encoding": Encoding::Reencoded,
+            "encoding": normalized.encoding,
         },
         "visual": { "thumbhash": facts.thumbhash, "dominant": facts.dominant },
         "warnings": normalized.warnings,

@@ -24,8 +24,10 @@ pub fn long() -> String {
         format!("features:  {}", or_none(&features())),
         format!("decodes:   {}", decoders.join(" ")),
         format!("heif:      {} (without assembler)", imaging::HEIF_DECODERS.join(" ")),
-        format!("encodes:   image/jpeg ({})", imaging::ENCODER),
+        format!("webp:      {} (lossy)", imaging::LOSSY_WEBP_DECODER),
+        format!("encodes:   image/jpeg ({})", imaging::ENCODERS.join(", progressive by ")),
         format!("simd:      {} ({})", or_none(&simd()), std::env::consts::ARCH),
+        format!("lane:      jpeg ({})", imaging::lane_kernels()),
         format!("decoders:  {}", wall()),
         format!("pipeline:  {PIPELINE}"),
     ]

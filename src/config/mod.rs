@@ -13,7 +13,7 @@ pub mod unknown;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use darkroom_jobs::{Kind, redis_keys::Keys};
 
 use crate::imaging;
@@ -276,6 +276,10 @@ pub struct Imaging {
     /// Share of the rows that a truncated picture must have.
     #[arg(long, env = "DARKROOM_MIN_DECODED_FRACTION", default_value_t = imaging::Limits::default().min_decoded_fraction)]
     pub min_decoded_fraction: f32,
+    /// Makes most JPEGs in one pass of a few rows; `off` sends all of them the general way.
+    #[arg(long, env = "DARKROOM_JPEG_LANE", default_value = "on", action = clap::ArgAction::Set)]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub jpeg_lane: bool,
     /// Milliseconds that decoding and encoding one picture may take.
     #[arg(long, env = "DARKROOM_DECODE_TIMEOUT_MS", default_value = "20000", value_parser = milliseconds)]
     pub decode_timeout: Duration,
@@ -327,6 +331,7 @@ impl Imaging {
             max_metadata_bytes: self.max_metadata_bytes,
             max_metadata_chunks: self.max_metadata_chunks,
             min_decoded_fraction: self.min_decoded_fraction,
+            jpeg_lane: self.jpeg_lane,
         }
     }
 

@@ -20,11 +20,12 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "sniff", run: sniffed, seeds: pictures },
     Target { name: "header", run: header, seeds: pictures },
     Target { name: "exif", run: exif, seeds: segments_of_exif },
     Target { name: "icc", run: icc, seeds: segments_of_icc },
+    Target { name: "jpeg", run: lane, seeds: photos },
     Target { name: "normalize", run: whole, seeds: pictures },
 ];
 
@@ -68,6 +69,25 @@ fn icc(bytes: &[u8]) {
     assert!(icc.is_none_or(|text| text.chars().count() <= 64 && !text.contains(char::is_control)));
 }
 
+/// Any bytes through the lane alone: all kernels make the same clean JPEG, or none.
+fn lane(bytes: &[u8]) {
+    use darkroom_jpeg::{Kernels, Limits, Orientation, Plan, Scratch, normalize};
+
+    let limits = Limits { max_pixels: 1 << 18, max_side: 20_000, max_scans: 64, max_work: 1 << 21 };
+    let plan = Plan {
+        max_side: 100,
+        quality: 82,
+        full_chroma: bytes.len() % 16 > 7,
+        orientation: Orientation::from_exif(bytes.len() as u8 % 8 + 1),
+        ..Plan::default()
+    };
+    let made = normalize(bytes, &plan, &limits, &mut Scratch::default());
+    assert!(made == normalize(bytes, &plan, &limits, &mut Scratch::new(Kernels::Portable)));
+    if let Ok(made) = made {
+        assert_eq!(clean::sides(&made.jpeg), Some((made.width as u32, made.height as u32)));
+    }
+}
+
 /// Any bytes: a clean JPEG, or one of the codes that blame the file.
 fn whole(bytes: &[u8]) {
     let preset = Preset::USER_PHOTO;
@@ -91,6 +111,10 @@ fn pictures() -> Vec<(String, Vec<u8>)> {
     let rendered = |name: &str| Some((name.to_owned(), picture(name)?));
     // A file of many scans is slow by design.
     names().filter(|name| !name.contains("scans")).filter_map(rendered).collect()
+}
+
+fn photos() -> Vec<(String, Vec<u8>)> {
+    pictures().into_iter().filter(|(_, bytes)| bytes.starts_with(b"\xff\xd8")).collect()
 }
 
 fn segments_of_exif() -> Vec<(String, Vec<u8>)> {

@@ -264,7 +264,8 @@ async fn describe(
     }
     let picture = &photo.normalized;
     let sides = (picture.width, picture.height);
-    Ok(object(ctx, key, stored.size, stored.etag, sides, photo.sha256.clone()))
+    let described = object(ctx, key, stored.size, stored.etag, sides, photo.sha256.clone());
+    Ok(Object { encoding: picture.encoding, ..described })
 }
 
 /// Describes an object by its content.

@@ -32,6 +32,7 @@ pub struct Facts {
 const THUMB_SIDE: u32 = 100;
 
 impl Facts {
+    /// `picture` may be a smaller form of the result, from 100 px on.
     pub(super) fn new(header: &Header, icc: Option<String>, picture: &Raster8) -> Self {
         let thumb = thumbnail(picture);
         let hash = thumbhash::rgba_to_thumb_hash(thumb.width as usize, thumb.height as usize, &thumb.samples);

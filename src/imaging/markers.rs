@@ -88,7 +88,7 @@ const fn is_bare(marker: u8) -> bool {
 
 fn next(jpeg: &[u8], mut at: usize) -> Option<Segment<'_>> {
     loop {
-        at += jpeg.get(at..)?.iter().position(|byte| *byte == 0xff)?;
+        at += memchr::memchr(0xff, jpeg.get(at..)?)?;
         at += jpeg[at..].iter().position(|byte| *byte != 0xff)?;
         let body = at + 1;
         match jpeg[at] {
@@ -119,7 +119,7 @@ fn with_content<'a>(jpeg: &'a [u8], marker: u8, from: usize, content: &'a [u8], 
 
 /// Where the marker begins that ends a scan.
 fn after_scan(jpeg: &[u8], mut at: usize) -> usize {
-    while let Some(found) = jpeg.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0xff)) {
+    while let Some(found) = jpeg.get(at..).and_then(|rest| memchr::memchr(0xff, rest)) {
         at += found;
         match jpeg.get(at + 1) {
             Some(0 | 0xd0..=0xd7) => at += 2,

@@ -2,6 +2,8 @@
 //!
 //! [`normalize`] = sniff · header · limits · decode · fit · color · flatten · orient · encode. The picture is turned and
 //! its colors are converted after it was made small: the same result for a tenth of the work.
+//!
+//! Most JPEGs take the lane instead: all of that in one pass, a few rows at a time.
 
 pub mod clean;
 pub mod error;
@@ -15,24 +17,38 @@ pub mod facts;
 mod fit;
 mod flatten;
 pub mod header;
+mod lane;
 mod limits;
 mod markers;
 pub mod orient;
 mod profile;
 mod raster;
 
-use darkroom_jobs::{Warning, WarningCode};
+use darkroom_jobs::{Encoding, Warning, WarningCode};
 use serde::{Deserialize, Serialize};
 
 use error::Error;
 use facts::Facts;
 use header::Header;
 
-/// The library that writes JPEGs.
-pub const ENCODER: &str = encode::LIBRARY;
+/// Libraries that write JPEGs: baseline, and progressive.
+pub const ENCODERS: [&str; 2] = encode::LIBRARIES;
+
+/// The library that reads lossy WebP.
+pub const LOSSY_WEBP_DECODER: &str = decode::vp8::LIBRARY;
 
 /// Libraries that read what is in a HEIC and in an AVIF.
 pub const HEIF_DECODERS: [&str; 2] = [decode::heif::HEVC_LIBRARY, decode::heif::AV1_LIBRARY];
+
+/// The instructions that the lane uses on this machine.
+pub fn lane_kernels() -> &'static str {
+    lane::kernels()
+}
+
+/// Gives back the memory that one picture leaves to the next, for when none follows.
+pub fn rest() {
+    lane::rest();
+}
 
 /// What an original may be; checked on its header, before memory is allocated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +71,8 @@ pub struct Limits {
     pub max_metadata_chunks: u32,
     /// Share of the rows that a truncated picture must have, 0 to 1.
     pub min_decoded_fraction: f32,
+    /// Whether JPEGs may take the lane; the general way takes all of them too.
+    pub jpeg_lane: bool,
 }
 
 impl Default for Limits {
@@ -69,6 +87,7 @@ impl Default for Limits {
             max_metadata_bytes: 16 << 20,
             max_metadata_chunks: 4_096,
             min_decoded_fraction: 0.98,
+            jpeg_lane: true,
         }
     }
 }
@@ -142,6 +161,8 @@ pub struct Normalized {
     pub facts: Facts,
     /// What was odd about the original, though it was accepted.
     pub warnings: Vec<Warning>,
+    /// Which way it went.
+    pub encoding: Encoding,
 }
 
 /// A part of [`normalize`] that has ended.
@@ -169,6 +190,12 @@ pub fn normalize(
     on_stage: &mut dyn FnMut(Stage),
 ) -> Result<Normalized, Error> {
     let header = Header::read(original, limits)?;
+    if let Some(made) = lane::normalize(original, &header, preset, limits) {
+        for stage in [Stage::Decoded, Stage::Processed, Stage::Encoded] {
+            on_stage(stage);
+        }
+        return Ok(made);
+    }
     let mut warnings = header.warnings.clone();
 
     let decoded = decode::decode(original, &header, limits)?;
@@ -189,7 +216,8 @@ pub fn normalize(
     let jpeg = encode::jpeg(&upright, preset, header.jpeg_quality)?;
     on_stage(Stage::Encoded);
 
-    Ok(Normalized { jpeg, width: upright.width, height: upright.height, facts, warnings })
+    let (width, height) = (upright.width, upright.height);
+    Ok(Normalized { jpeg, width, height, facts, warnings, encoding: Encoding::Reencoded })
 }
 
 fn warning(code: WarningCode, message: &str) -> Warning {

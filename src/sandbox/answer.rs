@@ -75,7 +75,14 @@ impl Made {
             |warning: Warning| Warning { message: printable(&warning.message, MAX_TEXT), ..warning };
         let warnings = self.warnings.into_iter().map(shorter).collect();
         let sha256 = digest::sha256(&jpeg);
-        let normalized = Normalized { jpeg, width: self.width, height: self.height, facts, warnings };
+        let normalized = Normalized {
+            jpeg,
+            width: self.width,
+            height: self.height,
+            facts,
+            warnings,
+            encoding: self.encoding,
+        };
         Ok(Photo { normalized, sha256, timings: Timings { decode, process, encode } })
     }
 }

@@ -66,6 +66,7 @@ fn serve(words: &[OsString]) -> Result<(), Box<dyn StdError + Send + Sync>> {
             Ok(None) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 if std::mem::take(&mut has_kept) {
+                    imaging::rest();
                     sys::give_memory_back();
                 }
                 continue;

@@ -9,6 +9,8 @@ use std::{
     os::unix::net::UnixStream,
 };
 
+use darkroom_jobs::Encoding;
+
 use super::wire::{Answer, Made, Refusal};
 
 /// What the last line begins with.
@@ -48,7 +50,18 @@ fn refused(text: String) -> Answer {
 
 fn lie(jpeg: usize) -> Made {
     let (thumbhash, dominant) = ("AAAA".into(), "#000000".into());
-    Made { jpeg, width: 1, height: 1, icc: None, thumbhash, dominant, warnings: Vec::new(), timings: [0; 3] }
+    let encoding = Encoding::Reencoded;
+    Made {
+        jpeg,
+        width: 1,
+        height: 1,
+        icc: None,
+        thumbhash,
+        dominant,
+        encoding,
+        warnings: Vec::new(),
+        timings: [0; 3],
+    }
 }
 
 #[expect(unconditional_recursion, reason = "that is the fault")]

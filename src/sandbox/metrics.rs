@@ -1,6 +1,6 @@
 //! What the sandbox measures; who renders it is not known here.
 
-use darkroom_jobs::ErrorCode;
+use darkroom_jobs::{Encoding, ErrorCode};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -8,6 +8,7 @@ use prometheus_client::{
 };
 
 use super::wire::HeldBy;
+use crate::imaging::Normalized;
 
 /// What the sandbox measures. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -15,9 +16,17 @@ pub struct Metrics {
     pixels: Gauge,
     memory_used: Gauge,
     memory: Gauge,
+    made: Family<Made, Counter>,
     decoders: Gauge,
     deaths: Family<Death, Counter>,
     held: Family<Held, Gauge>,
+}
+
+/// Which way a picture of which format went.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Made {
+    format: &'static str,
+    encoding: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -59,10 +68,20 @@ impl Metrics {
         ] {
             registry.register(name, help, gauge.clone());
         }
+        let help = "Pictures that were made, by the media type of the original and the way that it went";
+        registry.register("darkroom_pictures", help, self.made.clone());
         let deaths = "Decoders that died of a picture, by what the picture is blamed for";
         registry.register("darkroom_decoder_deaths", deaths, self.deaths.clone());
         let held = "Whether seccomp and landlock hold the decoders, besides their limits";
         registry.register("darkroom_decoder_held", held, self.held.clone());
+    }
+
+    pub(super) fn made(&self, picture: &Normalized) {
+        let encoding = match picture.encoding {
+            Encoding::Lane => "lane",
+            Encoding::Reencoded => "reencoded",
+        };
+        self.made.get_or_create(&Made { format: picture.facts.detected_type, encoding }).inc();
     }
 
     pub(super) fn decoder(&self, held_by: HeldBy) -> Ready {

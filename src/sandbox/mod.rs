@@ -197,7 +197,9 @@ impl Sandbox {
 
         let limits = self.limits.clone();
         let work = Work { original, header, preset, limits, memory };
-        self.places.make(work, (reservation, in_work)).await
+        let photo = self.places.make(work, (reservation, in_work)).await?;
+        self.metrics.made(&photo.normalized);
+        Ok(photo)
     }
 
     /// What the picture announces; finding the markers of 32 MiB is work for a thread, too. It is read here, by parsers

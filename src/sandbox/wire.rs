@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use darkroom_jobs::Warning;
+use darkroom_jobs::{Encoding, Warning};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::imaging::{self, Limits, Normalized, Preset};
@@ -62,6 +62,7 @@ pub(super) struct Made {
     pub icc: Option<String>,
     pub thumbhash: String,
     pub dominant: String,
+    pub encoding: Encoding,
     pub warnings: Vec<Warning>,
     /// Of decode, process and encode, µs.
     pub timings: [u64; 3],
@@ -90,6 +91,7 @@ impl Made {
             icc: facts.icc.clone(),
             thumbhash: facts.thumbhash.clone(),
             dominant: facts.dominant.clone(),
+            encoding: normalized.encoding,
             warnings: normalized.warnings.clone(),
             timings: timings.map(|spent| u64::try_from(spent.as_micros()).unwrap_or(u64::MAX)),
         }

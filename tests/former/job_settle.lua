@@ -19,13 +19,12 @@
 -- ARGV[6]  event      JSON, or empty
 -- ARGV[7]  attempts   counted so far
 -- ARGV[8]  after_ms   again: when; else 0
--- ARGV[9]  note       again: for the next delivery; empty leaves the one that there is
+-- ARGV[9]  note       again: for the next delivery, or empty
 -- ARGV[10] deferred   again: 1 when ours to wait (starts or goes on with the time that deferrals may take in all)
 -- ARGV[11] excerpt    dead: bytes of the payload that are kept; 0 keeps all
 -- ARGV[12] next       id of the job that follows with the same payload, or empty
 -- ARGV[13] next_ms    when it is due
 -- ARGV[14] next_note  its note
--- ARGV[15] owner      done, dead: prefix of the owner's objects, or empty
 --
 -- Returns  1 settled · 0 this delivery holds the job no longer
 -- Repeat   safe: answers 1 and changes nothing
@@ -34,8 +33,7 @@ local stats, events, settled, follower = KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local id, token, outcome, status, receipt, event = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local attempts, after_ms, note, deferred = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local excerpt, next_id, next_ms, next_note = tonumber(ARGV[11]), ARGV[12], tonumber(ARGV[13]), ARGV[14]
-local owner = ARGV[15]
-if not attempts or not after_ms or not excerpt or not next_ms or not owner
+if not attempts or not after_ms or not excerpt or not next_ms
     or (outcome ~= 'done' and outcome ~= 'dead' and outcome ~= 'again') then
     return redis.error_reply('job_settle: wrong arguments')
 end
@@ -54,7 +52,7 @@ redis.call('HINCRBY', stats, status, 1)
 
 if outcome == 'again' then
     redis.call('ZADD', scheduled, string.format('%.3f', (now + after_ms) / 1000), id)
-    redis.call('HDEL', meta, 'dr_token')
+    redis.call('HDEL', meta, 'dr_token', 'dr_note')
     redis.call('HSET', meta, 'dr_settled', token, 'attempts', attempts, 'status', 'Queued', 'dr_last', receipt,
         'dr_ready_at', now + after_ms)
     if note ~= '' then
@@ -76,7 +74,7 @@ if next_id ~= '' then
 end
 redis.call('HDEL', meta, 'dr_token', 'dr_note', 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
 redis.call('HSET', meta, 'dr_settled', token, 'attempts', attempts, 'result', '{"Ok":' .. receipt .. '}',
-    'status', outcome == 'done' and 'Done' or 'Failed', 'dr_owner', owner)
+    'status', outcome == 'done' and 'Done' or 'Failed')
 if outcome == 'done' then
     redis.call('HSET', data, id, '')
     redis.call('ZADD', done, time[1], id)

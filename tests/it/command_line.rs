@@ -235,6 +235,7 @@ async fn the_version_tells_what_the_binary_is_made_of_when_asked() {
         "features:",
         "image/webp",
         "simd:",
+        "lane:",
         "pipeline:",
         "encodes:",
         "decoders:  processes held by limits",

@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use darkroom_jobs::{ImageId, JobId, Kind, Payload, Source, Status, Upload};
+use darkroom::dev::pictures::sized;
+use darkroom_jobs::{Encoding, ImageId, JobId, Kind, Payload, Source, Status, Upload};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -63,6 +64,7 @@ async fn the_metrics_tell_what_became_of_jobs_and_where_they_are() {
             "darkroom_queue_dead_jobs{kind=\"upload\"} 1",
             "darkroom_queue_waiting_jobs{kind=\"upload\"} 0",
             "darkroom_queue_latency_seconds{kind=\"upload\"} 0.0",
+            "darkroom_pictures_total{format=\"image/jpeg\",encoding=\"reencoded\"} 1",
             "darkroom_work_pixels 0",
             "darkroom_image_memory_used_bytes 0",
             "darkroom_http_requests_total{route=\"/api/jobs/{id}\",status=\"404\"} 1",
@@ -79,6 +81,24 @@ async fn the_metrics_tell_what_became_of_jobs_and_where_they_are() {
     let put = "darkroom_s3_round_trip_seconds_count{operation=\"PutObject\",outcome=\"ok\"}";
     assert!(number(&page, put) >= 1.0);
     assert!(!page.contains("nobody"), "what was asked for is no label");
+}
+
+#[tokio::test]
+async fn receipt_and_metrics_tell_which_way_a_photo_went_and_the_lane_can_be_turned_off() {
+    let photo = sized("jpeg", 1_000, 800).expect("a known kind");
+    for (setting, encoding, label) in
+        [("on", Encoding::Lane, "lane"), ("off", Encoding::Reencoded, "reencoded")]
+    {
+        let darkroom = TestDarkroom::start().await;
+        let service = Service::start(&darkroom, &[("DARKROOM_JPEG_LANE", setting)]).await;
+        let (job, _) = darkroom.upload(photo.clone()).await;
+
+        let receipt = darkroom.final_receipt(&job).await;
+
+        assert_eq!(receipt.object.expect("it was stored").encoding, encoding, "{setting}");
+        let line = format!("darkroom_pictures_total{{format=\"image/jpeg\",encoding=\"{label}\"}} 1");
+        page_with(&service, &[&line]).await;
+    }
 }
 
 #[tokio::test]

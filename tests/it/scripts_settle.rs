@@ -125,7 +125,7 @@ async fn a_lease_whose_time_is_over_still_settles_until_it_is_reaped() {
 }
 
 #[tokio::test]
-async fn a_job_that_comes_again_is_scheduled_with_its_note_and_deferrals_are_timed_from_the_first() {
+async fn a_job_that_comes_again_is_scheduled_and_keeps_its_note_and_deferrals_are_timed_from_the_first() {
     let mut scripts = Scripts::start().await;
     let again =
         Settling { outcome: "again", attempts: 0, after_ms: 60_000, note: "n", deferred: true, ..DONE };
@@ -149,8 +149,20 @@ async fn a_job_that_comes_again_is_scheduled_with_its_note_and_deferrals_are_tim
     assert!((55_000.0..=60_001.0).contains(&wait), "{wait}");
     assert_eq!((rows[0].note.as_str(), rows[0].deliveries), ("n", 2));
     assert_eq!(first, second);
-    let left = ["dr_deferred_at", "dr_note", "dr_token"].map(|field| meta.contains_key(field));
-    assert_eq!(left, [false, false, false], "{meta:?}");
+    let left = ["dr_deferred_at", "dr_token"].map(|field| meta.contains_key(field));
+    assert_eq!((left, meta["dr_note"].as_str()), ([false, false], "n"), "{meta:?}");
+}
+
+#[tokio::test]
+async fn a_note_that_was_written_meanwhile_ends_with_the_job() {
+    let mut scripts = Scripts::start().await;
+    let token = scripts.leased("a").await;
+    let meta = format!("{}a", scripts.queue.meta_prefix());
+    let () = scripts.redis.hset(meta, "dr_note", "as far as this").await.unwrap();
+
+    assert_eq!(scripts.settle("a", &token, &DONE).await.unwrap(), 1);
+
+    assert!(!scripts.meta("a").await.contains_key("dr_note"));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod colors;
 mod heif;
 mod hostile;
 mod inks;
+mod vp8;
 
 use std::io::Cursor;
 
@@ -11,6 +12,7 @@ use colors::Chunk;
 use image::{DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage, codecs::gif::GifEncoder};
 use moxcms::ColorProfile;
 use mozjpeg_rs::{Encoder, Preset, Subsampling};
+pub use vp8::lossy_webp;
 
 const WIDTH: u32 = 240;
 const HEIGHT: u32 = 160;
@@ -57,6 +59,7 @@ const PICTURES: &[(&str, Render)] = &[
     ("pq.png", || colors::pq(&scene())),
     ("hlg.png", || colors::hlg(&scene())),
     ("plain.webp", || written(scene().into(), ImageFormat::WebP)),
+    ("lossy.webp", || lossy_webp(&scene(), 90.0)),
     ("plain.bmp", || written(scene().into(), ImageFormat::Bmp)),
     ("animated.gif", animated),
     ("huge-header.png", || huge_header(60_000)),
@@ -139,7 +142,7 @@ pub fn picture(name: &str) -> Option<Vec<u8>> {
 }
 
 /// Kinds of [`sized`].
-pub const KINDS: [&str; 22] = [
+pub const KINDS: [&str; 23] = [
     "jpeg",
     "jpeg-444",
     "jpeg-progressive",
@@ -150,6 +153,7 @@ pub const KINDS: [&str; 22] = [
     "png-alpha",
     "png-16",
     "webp",
+    "webp-lossy",
     "gif",
     "bmp",
     "tiff",
@@ -192,6 +196,7 @@ pub fn sized(kind: &str, width: u32, height: u32) -> Option<Vec<u8>> {
         "png-alpha" => written(DynamicImage::from(scene()).into_rgba8().into(), ImageFormat::Png),
         "png-16" => written(deep(), ImageFormat::Png),
         "webp" => written(scene().into(), ImageFormat::WebP),
+        "webp-lossy" => lossy_webp(&scene(), 85.0),
         "gif" => written(scene().into(), ImageFormat::Gif),
         "bmp" => written(scene().into(), ImageFormat::Bmp),
         "tiff" => written(scene().into(), ImageFormat::Tiff),

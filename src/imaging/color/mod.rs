@@ -3,6 +3,7 @@
 mod black_point;
 mod hdr;
 pub(super) mod inks;
+mod matrix;
 mod profile;
 
 use darkroom_jobs::{Warning, WarningCode};
@@ -52,6 +53,8 @@ pub(super) fn to_srgb(
         }
     }
 }
+
+pub(super) use matrix::conversion;
 
 /// The warning that a profile was ignored.
 pub(super) fn icc_invalid() -> Warning {

@@ -51,6 +51,33 @@ pub(super) fn convert(raster: &Raster, profile: &ColorProfile) -> Option<Samples
     Some(if narrowed.is_some() { converted.widened() } else { converted })
 }
 
+/// Whether converting pixels of 8 bits by a profile changes nothing that can be seen; nothing when it cannot convert.
+pub(super) fn changes_nothing(profile: &ColorProfile) -> Option<bool> {
+    let layout = layout_of(profile);
+    let probes = Samples::U8(probes(layout));
+    Some(is_near(&probes, &transformed(&probes, profile, layout)?))
+}
+
+/// Whether black stays black without compensation.
+pub(super) fn keeps_black(profile: &ColorProfile) -> Option<bool> {
+    let layout = layout_of(profile);
+    Some(is_black(&transformed(&Samples::U8(probes(layout)), profile, layout)?, layout))
+}
+
+/// Whether another conversion of RGB gives the same colors, within two levels.
+pub(super) fn agrees(profile: &ColorProfile, convert: impl Fn([u8; 3]) -> [u8; 3]) -> Option<bool> {
+    const TOLERANCE: u8 = 2;
+    let Samples::U8(wanted) = transformed(&Samples::U8(probes(Layout::Rgb)), profile, Layout::Rgb)? else {
+        return None;
+    };
+    let converted = PROBES.iter().flat_map(|probe| convert(*probe));
+    Some(converted.zip(wanted).all(|(ours, wanted)| ours.abs_diff(wanted) <= TOLERANCE))
+}
+
+fn layout_of(profile: &ColorProfile) -> Layout {
+    if profile.color_space == DataColorSpace::Gray { Layout::Gray } else { Layout::Rgb }
+}
+
 /// Whether a conversion changed nothing that can be seen.
 fn is_near(before: &Samples, after: &Samples) -> bool {
     match (before, after) {

@@ -4,6 +4,7 @@ pub(super) mod heif;
 mod jpeg;
 mod png;
 mod tiff;
+pub(super) mod vp8;
 
 use std::io::Cursor;
 
@@ -15,7 +16,7 @@ use image::{
 use super::{
     Limits,
     error::Error,
-    header::{Header, colors::Colors},
+    header::{Header, colors::Colors, webp},
     limits::check_decoded,
     raster::Raster,
     sniff::Format,
@@ -36,6 +37,7 @@ pub(super) fn decode(original: &[u8], header: &Header, limits: &Limits) -> Resul
         Format::Jpeg => jpeg::decode(original, header, limits),
         Format::Png => png::decode(original, header, limits),
         Format::Heic | Format::Avif => heif::decode(original, header, limits),
+        Format::WebP if let Some(vp8) = webp::lone_vp8(original) => vp8::decode(vp8, header, limits),
         Format::WebP => by_image(WebPDecoder::new(bytes), header, header.width).map(Decoded::whole),
         Format::Gif => by_image(GifDecoder::new(bytes), header, header.width).map(Decoded::whole),
         Format::Bmp => by_image(BmpDecoder::new(bytes), header, header.width).map(Decoded::whole),

@@ -70,12 +70,16 @@ impl Header {
 
     fn decoding(&self) -> u64 {
         let own = match self.format {
-            // The canvas or the other colors beside the result.
-            Format::WebP => 4,
             // Other bytes than the samples have, in another order.
             Format::Png if self.pixel.bytes == 2 => self.pixel.size(),
             Format::Tiff => self.pixel.size(),
-            Format::Jpeg | Format::Gif | Format::Png | Format::Bmp | Format::Heic | Format::Avif => 0,
+            Format::Jpeg
+            | Format::WebP
+            | Format::Gif
+            | Format::Png
+            | Format::Bmp
+            | Format::Heic
+            | Format::Avif => 0,
         };
         self.decoder_bytes + self.pixels() * (own + self.pixel.size())
     }

@@ -11,7 +11,7 @@ mod png;
 mod reader;
 pub(super) mod tiff;
 mod tiff_parts;
-mod webp;
+pub(super) mod webp;
 
 use darkroom_jobs::{Warning, WarningCode};
 
@@ -50,7 +50,7 @@ pub struct Header {
     /// Whether a JPEG must be written anew before its decoder can read it.
     pub rewritten: bool,
     /// What is held beside the pixels while they are decoded, bytes: the coefficients of a JPEG until its last scan, the
-    /// first frame of a GIF, a strip of a TIFF that is a JPEG.
+    /// first frame of a GIF, a strip of a TIFF that is a JPEG, the canvas of a WebP.
     pub decoder_bytes: u64,
     /// What a decoded pixel will be, at most.
     pub pixel: Pixel,

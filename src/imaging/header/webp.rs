@@ -11,6 +11,14 @@ use super::{
 const FILE_HEAD: usize = 12;
 const FRAME_HEAD: usize = 16;
 
+/// Bytes of a pixel on the canvas, or in other colors, beside the result; lossy pictures come row by row.
+const CANVAS_BYTES: u64 = 4;
+
+/// Flags of an extended file, and what a key frame of VP8 has from its fourth byte on.
+const ALPHA: u8 = 0x10;
+const ANIMATED: u8 = 0x02;
+const START_CODE: &[u8] = b"\x9d\x01\x2a";
+
 struct Chunk<'a> {
     name: &'a [u8],
     /// As far as it is there.
@@ -28,9 +36,29 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     if found.width == 0 {
         return Err(Error::truncated("a webp without a header"));
     }
+    if lone_vp8(bytes).is_none() {
+        found.decoder_bytes = u64::from(found.width) * u64::from(found.height) * CANVAS_BYTES;
+    }
     found.animated = found.frames > 1;
     found.frames = found.frames.max(1);
     Ok(found)
+}
+
+/// The VP8 of a picture that is this alone, without alpha and animation; as far as it is there.
+pub fn lone_vp8(bytes: &[u8]) -> Option<&[u8]> {
+    for Chunk { name, content, .. } in chunks(bytes, FILE_HEAD) {
+        match name {
+            b"VP8X" if content.first()? & (ALPHA | ANIMATED) != 0 => return None,
+            b"VP8 " => {
+                // Neither a container nor a lossless picture begins so.
+                let is_key_frame = content.first()? & 1 == 0 && content.get(3..6)? == START_CODE;
+                return is_key_frame.then_some(content);
+            }
+            b"VP8L" | b"ALPH" | b"ANMF" => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 fn chunks(bytes: &[u8], mut at: usize) -> impl Iterator<Item = Chunk<'_>> {
@@ -97,7 +125,7 @@ fn check_frame(content: &[u8], canvas: (u32, u32)) -> Result<(), Error> {
 
 fn has_alpha(name: &[u8], content: &[u8]) -> bool {
     match name {
-        b"VP8X" => content.first().is_some_and(|flags| flags & 0x10 != 0),
+        b"VP8X" => content.first().is_some_and(|flags| flags & ALPHA != 0),
         b"VP8L" => content.get(4).is_some_and(|bits| bits & 0x10 != 0),
         _ => false,
     }

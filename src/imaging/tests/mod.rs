@@ -2,7 +2,9 @@ mod clean;
 mod heif;
 mod hidden;
 mod inks;
+mod lane;
 mod truncated;
+mod webp;
 
 use darkroom_jobs::{ErrorCode, WarningCode};
 use proptest::prelude::*;
@@ -53,7 +55,9 @@ fn all_eight_orientations_are_applied_once() {
 #[test]
 fn every_format_shows_the_same_picture() {
     let expected = pixels(&picture("plain.jpg").unwrap());
-    for name in ["plain.png", "plain.webp", "plain.bmp", "16-bit.png", "16-bit.tiff", "animated.gif"] {
+    for name in
+        ["plain.png", "plain.webp", "lossy.webp", "plain.bmp", "16-bit.png", "16-bit.tiff", "animated.gif"]
+    {
         let normalized = made(name).unwrap();
 
         assert_close(&pixels(&normalized.jpeg), &expected, 4.0);
@@ -104,7 +108,8 @@ fn one_interleaved_scan_has_tables_of_its_own() {
         let written = segments(&jpeg);
         let tables: usize =
             written.iter().filter(|(marker, _)| *marker == 0xc4).map(|(_, bytes)| bytes).sum();
-        let order: Vec<u8> = written.iter().map(|(marker, _)| *marker).collect();
+        let mut order: Vec<u8> = written.iter().map(|(marker, _)| *marker).collect();
+        order.dedup();
         assert_eq!(order, [0xe0, 0xe2, 0xdb, 0xc0, 0xc4, 0xda, 0xd9]);
         assert_eq!(frame[7], sampling);
         assert!(tables < STANDARD_TABLES, "{tables}");
@@ -112,11 +117,15 @@ fn one_interleaved_scan_has_tables_of_its_own() {
 }
 
 #[test]
-fn the_encoder_is_called_by_its_name() {
-    let (manifest, code) = (include_str!("../../../Cargo.toml"), include_str!("../encode.rs"));
+fn encoders_and_the_decoder_in_c_are_called_by_their_names() {
+    let manifest = include_str!("../../../Cargo.toml");
+    let (encode, vp8) = (include_str!("../encode.rs"), include_str!("../decode/vp8.rs"));
 
-    assert!(manifest.contains(&format!("\n{ENCODER} = ")), "{ENCODER} is no dependency");
-    assert!(code.contains(&format!("\nuse {}::", ENCODER.replace('-', "_"))), "{ENCODER} writes nothing");
+    for (name, code) in ENCODERS.map(|name| (name, encode)).into_iter().chain([(LOSSY_WEBP_DECODER, vp8)]) {
+        let dependency = [" = ", ".workspace = "].map(|rest| format!("\n{name}{rest}"));
+        assert!(dependency.iter().any(|line| manifest.contains(line)), "{name} is no dependency");
+        assert!(code.contains(&format!("\nuse {}::", name.replace('-', "_"))), "{name} does nothing");
+    }
 }
 
 #[test]
@@ -136,7 +145,8 @@ fn a_progressive_preset_makes_a_progressive_jpeg_of_the_same_picture() {
     let progressive = normalize(&scene, &preset, &Limits::default(), &mut |_| {}).unwrap().jpeg;
 
     assert!(segments(&progressive).iter().any(|(marker, _)| *marker == 0xc2));
-    assert_close(&pixels(&progressive), &pixels(&baseline), 0.01);
+    // Other encoders round in other places.
+    assert_close(&pixels(&progressive), &pixels(&baseline), 0.5);
 }
 
 #[test]

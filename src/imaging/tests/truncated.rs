@@ -7,6 +7,7 @@ use flate2::{Compression, Crc, write::ZlibEncoder};
 use image::{ImageEncoder, codecs::png::PngEncoder};
 use mozjpeg_rs::{Encoder, Preset as Settings};
 
+use crate::dev::pictures::lossy_webp;
 use crate::imaging::{Limits, Normalized, Preset, error::Error, normalize};
 
 const WIDTH: u32 = 160;
@@ -100,6 +101,17 @@ fn pngs_need_98_percent_of_their_rows() {
         assert_kept(&png[..png.len() * kept / 1_000]);
         assert_refused(&png[..png.len() * refused / 1_000]);
     }
+}
+
+#[test]
+fn lossy_webps_need_98_percent_of_their_rows() {
+    let picture = image::RgbImage::from_raw(WIDTH, HEIGHT, noise()).unwrap();
+    let webp = lossy_webp(&picture, 90.0);
+
+    assert_eq!(made(&webp).unwrap().warnings, []);
+    assert_kept(&webp[..webp.len() * 995 / 1_000]);
+    assert_refused(&webp[..webp.len() * 970 / 1_000]);
+    assert_refused(&webp[..webp.len() / 50]);
 }
 
 #[test]

@@ -1,0 +1,158 @@
+//! The file: headers, then tokens as bits.
+
+use super::{
+    Layout,
+    optimal::{Codes, codes},
+    quant::Quant,
+    tokens::IDS,
+};
+
+/// Where the identifiers of DC luma, AC luma, DC chroma and AC chroma begin, and how many they are.
+const TABLES: [(usize, usize); 4] = [(512, 16), (0, 256), (528, 16), (256, 256)];
+
+/// Bytes collected before they are stuffed.
+const BATCH: usize = 8192;
+
+/// Tokens written between looks at the room: at most 27 bits each.
+const GROUP: usize = 48;
+
+/// Room for a group of tokens, and for a store beyond.
+const WINDOW: usize = 264;
+
+/// What a file begins with.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Its components.
+    pub layout: Layout,
+    /// Width and height, px.
+    pub sides: (u16, u16),
+    /// Segments to keep as they are, such as a color profile.
+    pub segments: &'a [u8],
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Writer {
+    out: Vec<u8>,
+    /// For each identifier its code, with room for the value's bits, and the length of both.
+    codes: Box<[(u32, u32); IDS]>,
+    /// Bytes before they are stuffed, of which `len` are written.
+    raw: Box<[u8; BATCH + WINDOW]>,
+    len: usize,
+    bits: u64,
+    count: u32,
+}
+
+impl Writer {
+    /// Writes headers, with the shortest codes for what a histogram counts.
+    pub fn new(histogram: &[u32; IDS], quants: &[Quant; 2], head: &Head<'_>) -> Self {
+        let Head { layout, sides: (width, height), segments } = *head;
+        let mut out = Vec::with_capacity(1 << 20);
+        out.extend_from_slice(&[
+            0xff, 0xd8, 0xff, 0xe0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0,
+        ]);
+        out.extend_from_slice(segments);
+        let tables = if layout == Layout::Grey { 1 } else { 2 };
+        for (slot, quant) in (0..).zip(&quants[..tables]) {
+            out.extend_from_slice(&[0xff, 0xdb, 0, 67, slot]);
+            out.extend_from_slice(&quant.steps);
+        }
+        frame_header(&mut out, layout, width, height);
+        let mut written = Box::new([(0, 0); IDS]);
+        for (at, &(first, count)) in TABLES[..2 * tables].iter().enumerate() {
+            let is_ac = at % 2 == 1;
+            let codes = codes(&histogram[first..first + count]);
+            huffman_table(&mut out, &codes, u8::from(is_ac) << 4 | (at / 2) as u8);
+            for (symbol, (code, length)) in codes.codes.into_iter().enumerate() {
+                // The value's bits follow the code: room for them is made beforehand.
+                let size = if is_ac { symbol & 15 } else { symbol } as u32;
+                written[first + symbol] = (code << size, length + size);
+            }
+        }
+        scan_header(&mut out, layout);
+        Self { out, codes: written, raw: Box::new([0; BATCH + WINDOW]), len: 0, bits: 0, count: 0 }
+    }
+
+    /// Writes tokens, which the histogram must have counted.
+    pub fn write(&mut self, tokens: &[u32]) {
+        let (mut bits, mut count) = (self.bits, self.count);
+        for group in tokens.chunks(GROUP) {
+            let window: &mut [u8; WINDOW] =
+                self.raw[self.len..].first_chunk_mut().expect("a batch has room for one more group");
+            let mut at = 0_usize;
+            for &token in group {
+                let (code, length) = self.codes[token as usize % IDS];
+                bits = bits << (length & 63) | u64::from(code) | u64::from(token >> 10);
+                count += length;
+                let place = at & 255;
+                window[place..place + 8]
+                    .copy_from_slice(&(bits << (64_u32.wrapping_sub(count) & 63)).to_be_bytes());
+                at += (count >> 3) as usize;
+                count &= 7;
+            }
+            self.len += at;
+            if self.len > BATCH - 1 {
+                stuff(&self.raw[..self.len], &mut self.out);
+                // The bits of an unfinished byte are in `bits`.
+                self.len = 0;
+            }
+        }
+        (self.bits, self.count) = (bits, count);
+    }
+
+    /// The whole file.
+    pub fn finish(mut self) -> Vec<u8> {
+        if self.count > 0 {
+            let spare = 8 - self.count;
+            self.raw[self.len] = (self.bits << spare) as u8 | ((1_u16 << spare) - 1) as u8;
+            self.len += 1;
+        }
+        stuff(&self.raw[..self.len], &mut self.out);
+        self.out.extend_from_slice(&[0xff, 0xd9]);
+        self.out
+    }
+}
+
+fn frame_header(out: &mut Vec<u8>, layout: Layout, width: u16, height: u16) {
+    let components: &[[u8; 3]] = match layout {
+        Layout::Grey => &[[1, 0x11, 0]],
+        Layout::Full => &[[1, 0x11, 0], [2, 0x11, 1], [3, 0x11, 1]],
+        Layout::Half => &[[1, 0x22, 0], [2, 0x11, 1], [3, 0x11, 1]],
+    };
+    let count = components.len() as u8;
+    let ([h1, h0], [w1, w0]) = (height.to_be_bytes(), width.to_be_bytes());
+    out.extend_from_slice(&[0xff, 0xc0, 0, 8 + 3 * count, 8, h1, h0, w1, w0, count]);
+    out.extend(components.as_flattened());
+}
+
+fn huffman_table(out: &mut Vec<u8>, codes: &Codes, head: u8) {
+    let length = 19 + codes.symbols.len() as u16;
+    out.extend_from_slice(&[0xff, 0xc4]);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.push(head);
+    out.extend_from_slice(&codes.counts);
+    out.extend_from_slice(&codes.symbols);
+}
+
+fn scan_header(out: &mut Vec<u8>, layout: Layout) {
+    match layout {
+        Layout::Grey => out.extend_from_slice(&[0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0]),
+        _ => out.extend_from_slice(&[0xff, 0xda, 0, 12, 3, 1, 0, 2, 0x11, 3, 0x11, 0, 63, 0]),
+    }
+}
+
+/// 0xff is followed by 0, so that it is no marker.
+fn stuff(raw: &[u8], out: &mut Vec<u8>) {
+    let most = 2 * raw.len();
+    if out.capacity() - out.len() < most {
+        // By a quarter: doubled, a large file would hold twice what it needs.
+        out.reserve_exact(most.max(out.len() / 4));
+    }
+    let mut from = 0;
+    for at in memchr::memchr_iter(0xff, raw) {
+        out.extend_from_slice(&raw[from..=at]);
+        out.push(0);
+        from = at + 1;
+    }
+    out.extend_from_slice(&raw[from..]);
+}

@@ -1,0 +1,220 @@
+//! Photos in several scans of growing precision: all coefficients are collected, then they go the way of a baseline photo.
+
+pub mod ac;
+mod dc;
+mod script;
+
+use crate::{
+    dct::Block,
+    error::Error,
+    header::{Frame, Reader, Scan, Tables},
+    huffman::Position,
+    limits::Limits,
+    pipeline::{Mcu, Pipeline},
+    scratch::Scratch,
+    source::Source,
+};
+use script::Script;
+
+/// MCUs that are handed on at once.
+const BATCH: usize = 32;
+
+/// The coefficients of one component.
+#[derive(Debug)]
+pub struct Component {
+    /// Blocks of the component itself; scans of one component visit just these.
+    columns: usize,
+    rows: usize,
+    /// Blocks of a row with the padding of MCUs.
+    stride: usize,
+    horizontal: usize,
+    vertical: usize,
+    kept: Coefficients,
+}
+
+/// The coefficients of one component's blocks: 138 bytes for each.
+#[derive(Debug, Default)]
+pub struct Coefficients {
+    /// The first coefficient of each block: scans of these then touch 2 bytes of a block and not a line of the cache.
+    dc: Vec<i16>,
+    /// The others; the first of each is 0.
+    blocks: Vec<Block>,
+    /// For each block a bit for each zigzag position but the first whose coefficient is not 0.
+    masks: Vec<u64>,
+}
+
+impl Coefficients {
+    pub fn bytes(&self) -> usize {
+        self.dc.capacity() * size_of::<i16>()
+            + self.blocks.capacity() * size_of::<Block>()
+            + self.masks.capacity() * size_of::<u64>()
+    }
+}
+
+/// The coefficients of a photo.
+#[derive(Debug)]
+pub struct Store {
+    components: Vec<Component>,
+    quants: Vec<[u16; 64]>,
+}
+
+/// The quantization table of each component.
+///
+/// # Errors
+///
+/// [`Error::Corrupt`] when one is missing.
+pub fn quants(frame: &Frame, tables: &Tables) -> Result<Vec<[u16; 64]>, Error> {
+    let table = |quant: usize| tables.quant[quant].ok_or(Error::Corrupt("a quantization table"));
+    frame.components.iter().map(|component| table(component.quant)).collect()
+}
+
+/// Reads all scans, of which the first has been found.
+///
+/// # Errors
+///
+/// [`Error::Limit`] for too many scans or too much work, [`Error::Truncated`] and [`Error::Corrupt`] as soon as one is seen.
+pub fn read(
+    input: &[u8],
+    reader: &mut Reader<'_>,
+    frame: &Frame,
+    first: Scan,
+    limits: &Limits,
+    scratch: &mut Scratch,
+) -> Result<Store, Error> {
+    let mut script = Script::new(frame, limits);
+    script.check(&first)?;
+    let mut components = empty(frame, scratch);
+    let mut known = vec![None; components.len()];
+    let mut next = Some(first);
+    while let Some(scan) = next {
+        // The tables of its first scan are a component's: a later definition is for others.
+        for &(index, ..) in &scan.components {
+            let quant = reader.tables.quant[frame.components[index].quant];
+            known[index] = known[index].or(quant);
+        }
+        let mut source = Source::new(input, reader.at, std::mem::take(&mut scratch.source));
+        let entropy = Entropy::new(&mut source, reader.tables.restart_interval);
+        let position = match scan.band {
+            (0, _) => dc::read(&scan, &mut components, &reader.tables, entropy, frame.mcus())?,
+            _ => {
+                let ac = ac::Scan::new(&scan, &reader.tables)?;
+                let kept = &mut components[scan.components[0].0];
+                scratch.kernels.ac_scan(&ac, kept, entropy)?
+            }
+        };
+        (reader.at, scratch.source) = source.finish(position)?;
+        next = reader.scan()?;
+        if let Some(scan) = &next {
+            script.check(scan)?;
+        }
+    }
+    script.complete()?;
+    let quants = known.into_iter().map(|quant| quant.ok_or(Error::Corrupt("a quantization table")));
+    Ok(Store { components, quants: quants.collect::<Result<_, _>>()? })
+}
+
+fn empty(frame: &Frame, scratch: &mut Scratch) -> Vec<Component> {
+    let (columns, rows) = frame.mcus();
+    let luma = frame.components[0];
+    let component = |own: &crate::header::Component| {
+        let by = (luma.horizontal / own.horizontal, luma.vertical / own.vertical);
+        let stride = columns * own.horizontal;
+        let count = stride * rows * own.vertical;
+        let Coefficients { mut dc, mut blocks, mut masks } = scratch.coefficients.pop().unwrap_or_default();
+        // Blocks that a photo has handed on are empty, so only new ones must be made.
+        blocks.resize(count, [0; 64]);
+        dc.clear();
+        dc.resize(count, 0);
+        masks.clear();
+        masks.resize(count, 0);
+        Component {
+            columns: frame.width.div_ceil(by.0).div_ceil(8),
+            rows: frame.height.div_ceil(by.1).div_ceil(8),
+            stride,
+            horizontal: own.horizontal,
+            vertical: own.vertical,
+            kept: Coefficients { dc, blocks, masks },
+        }
+    };
+    frame.components.iter().map(component).collect()
+}
+
+impl Store {
+    /// The quantization table of each component.
+    pub fn quants(&self) -> &[[u16; 64]] {
+        &self.quants
+    }
+
+    /// Hands all blocks on, MCU by MCU, and its memory back.
+    pub fn pour(self, frame: &Frame, pipeline: &mut Pipeline, scratch: &mut Scratch) {
+        let mut components = self.components;
+        let (columns, rows) = frame.mcus();
+        scratch.mcus.clear();
+        scratch.mcus.resize(BATCH, [[0; 64]; 6]);
+        for row in 0..rows {
+            for first in (0..columns).step_by(BATCH) {
+                let mcus = &mut scratch.mcus[..BATCH.min(columns - first)];
+                for (column, mcu) in (first..).zip(&mut *mcus) {
+                    fill(mcu, &mut components, column, row);
+                }
+                pipeline.take(mcus, first);
+            }
+            pipeline.end_row();
+        }
+        scratch.coefficients.extend(components.into_iter().rev().map(|component| component.kept));
+    }
+}
+
+fn fill(mcu: &mut Mcu, components: &mut [Component], column: usize, row: usize) {
+    for (index, component) in components.iter_mut().enumerate() {
+        let first = if index == 0 { 0 } else { 3 + index };
+        for at in 0..component.horizontal * component.vertical {
+            let (y, x) = (at / component.horizontal, at % component.horizontal);
+            let place = (row * component.vertical + y) * component.stride + column * component.horizontal + x;
+            let kept = &mut component.kept;
+            if kept.masks[place] != 0 {
+                mcu[first + at] = std::mem::replace(&mut kept.blocks[place], [0; 64]);
+            }
+            mcu[first + at][0] = kept.dc[place];
+        }
+    }
+}
+
+/// The bits of a scan, and its restarts.
+#[derive(Debug)]
+pub struct Entropy<'s, 'a> {
+    source: &'s mut Source<'a>,
+    position: Position,
+    interval: usize,
+    left: usize,
+    restarts: u8,
+}
+
+impl<'s, 'a> Entropy<'s, 'a> {
+    fn new(source: &'s mut Source<'a>, interval: usize) -> Self {
+        Self { source, position: Position::default(), interval, left: interval, restarts: 0 }
+    }
+
+    /// Before each MCU, or block of a scan of one component: whether the bits began anew.
+    #[inline(always)]
+    fn restart(&mut self) -> Result<bool, Error> {
+        if self.interval == 0 {
+            return Ok(false);
+        }
+        let due = self.left == 0;
+        if due {
+            self.position = self.source.restart(self.position, self.restarts)?;
+            self.restarts = (self.restarts + 1) % 8;
+            self.left = self.interval;
+        }
+        self.left -= 1;
+        Ok(due)
+    }
+
+    fn check(&self, invalid: bool) -> Result<(), Error> {
+        if self.source.overrun(&self.position) {
+            return Err(Error::Truncated);
+        }
+        if invalid { Err(Error::Corrupt("a scan")) } else { Ok(()) }
+    }
+}

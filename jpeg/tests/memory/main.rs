@@ -1,0 +1,169 @@
+//! What a photo holds at most, by an allocator that counts.
+
+#[path = "../photos/scenes.rs"]
+#[expect(dead_code, reason = "most of it is for the other tests")]
+mod scenes;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use darkroom_jpeg::{Error, Output, Plan, Scratch, normalize};
+use mozjpeg_rs::Subsampling;
+use scenes::{Kind, LIMITS, noise, photo, plan};
+
+/// Counts the bytes that are held, and the most that ever were.
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller keeps the contract of the same function.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count(size: usize) {
+    let held = HELD.fetch_add(size, Relaxed) + size;
+    MOST.fetch_max(held, Relaxed);
+}
+
+/// The most that was held for one photo, bytes, its result included; without the original.
+fn peak(jpeg: &[u8], plan: &Plan, scratch: &mut Scratch) -> (Result<Output, Error>, usize) {
+    let before = HELD.load(Relaxed);
+    MOST.store(before, Relaxed);
+    let made = normalize(jpeg, plan, &LIMITS, scratch);
+    (made, MOST.load(Relaxed) - before)
+}
+
+/// One test, because all threads share the count.
+#[test]
+fn memory_stays_within_its_bounds() {
+    any_baseline_photo_of_50_megapixels();
+    a_progressive_photo();
+    what_is_kept_for_the_next();
+}
+
+/// Besides the result: a child has some 12 MB before its first photo, and may have 32.
+fn any_baseline_photo_of_50_megapixels() {
+    const MOST: usize = 20 << 20;
+    let sides = (8160, 6128);
+    for (subsampling, max_side, orientation, noisy) in [
+        (Subsampling::S420, 2048, 6, true),
+        (Subsampling::S420, 4096, 1, true),
+        (Subsampling::S440, 4096, 1, false),
+        (Subsampling::S444, 2048, 1, false),
+        (Subsampling::S444, 300, 1, false),
+        (Subsampling::Gray, 2048, 1, true),
+    ] {
+        let jpeg = tall(subsampling, sides, noisy);
+        let plan = plan(max_side, orientation, false);
+        // A turned result waits as pixels until its last row, which is its first.
+        let turned = if orientation > 1 { (max_side * max_side) as usize * 3 / 2 } else { 0 };
+
+        let (made, held) = peak(&jpeg, &plan, &mut Scratch::default());
+
+        let name = format!("{subsampling:?} to {max_side}, turned {orientation}, noise {noisy}");
+        let made = made.unwrap_or_else(|error| panic!("{name}: {error}"));
+        println!("{name}: {held} B, of them {} of the result", made.jpeg.len());
+        assert!(held <= MOST + turned + made.jpeg.len(), "{name}: {held} B");
+    }
+}
+
+/// A photo that repeats its first row of MCUs, which is faster than to write it.
+fn tall(subsampling: Subsampling, (width, height): (u32, u32), noisy: bool) -> Vec<u8> {
+    let mcu = |twice: &[Subsampling]| if twice.contains(&subsampling) { 16 } else { 8 };
+    let columns = width.div_ceil(mcu(&[Subsampling::S420, Subsampling::S422]));
+    let row = mcu(&[Subsampling::S420, Subsampling::S440]);
+    let kind = Kind { subsampling, progressive: false, restarts: columns as u16 };
+    let mut jpeg = if noisy { noise(kind, (width, row)) } else { photo(kind, (width, row)).0 };
+    let at =
+        |jpeg: &[u8], marker: u8| jpeg.windows(2).position(|two| two == [0xff, marker]).expect("a segment");
+    let frame = at(&jpeg, 0xc0);
+    jpeg[frame + 5..frame + 7].copy_from_slice(&(height as u16).to_be_bytes());
+    let scan = at(&jpeg, 0xda);
+    let bits = scan + 2 + usize::from(jpeg[scan + 3]);
+    let row_bits = jpeg.split_off(bits);
+    let row_bits = &row_bits[..row_bits.len() - 2];
+    for number in 0..height.div_ceil(row) {
+        if number > 0 {
+            jpeg.extend([0xff, 0xd0 | ((number - 1) % 8) as u8]);
+        }
+        jpeg.extend_from_slice(row_bits);
+    }
+    jpeg.extend([0xff, 0xd9]);
+    jpeg
+}
+
+fn a_progressive_photo() {
+    for (width, height) in [(2000, 1500), (6000, 4000)] {
+        let pixels = width * height;
+
+        let (made, held) = peak(&flat(width, height), &plan(2048, 1, false), &mut Scratch::default());
+
+        made.expect("a photo");
+        println!("progressive, {width} x {height}: {held} B, {:.2} B/px", held as f64 / pixels as f64);
+        assert!(held <= pixels * 33 / 10 + (12 << 20), "{held} B");
+    }
+}
+
+fn what_is_kept_for_the_next() {
+    let mut scratch = Scratch::default();
+    let before = HELD.load(Relaxed);
+    for (width, height) in [(2000, 1500), (9000, 8000), (2000, 1500)] {
+        let made = normalize(&flat(width, height), &plan(2048, 1, false), &LIMITS, &mut scratch);
+        drop(made.expect("a photo"));
+        let kept = HELD.load(Relaxed) - before;
+        println!("kept after {width} x {height}: {kept} B");
+        assert!(kept <= 64 << 20, "{kept} B");
+    }
+    let (again, held) = peak(&flat(2000, 1500), &plan(2048, 1, false), &mut scratch);
+    again.expect("a photo");
+    assert!(held <= 3 << 20, "a photo like the one before it takes {held} B more");
+}
+
+/// A progressive photo of one grey: all that its scans say is 0, a bit for each block.
+fn flat(width: usize, height: usize) -> Vec<u8> {
+    let mut jpeg = vec![0xff, 0xd8];
+    let mut segment = |marker: u8, payload: &[u8]| {
+        jpeg.extend([0xff, marker]);
+        jpeg.extend((payload.len() as u16 + 2).to_be_bytes());
+        jpeg.extend(payload);
+    };
+    let ([h1, h0], [w1, w0]) = ((height as u16).to_be_bytes(), (width as u16).to_be_bytes());
+    segment(0xdb, &[&[0_u8][..], &[1; 64]].concat());
+    segment(0xc2, &[8, h1, h0, w1, w0, 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0]);
+    // One code of one bit in each table: no difference, and the end of a block.
+    for class in [0x00, 0x10] {
+        segment(0xc4, &[&[class][..], &[1], &[0; 15], &[0]].concat());
+    }
+    segment(0xda, &[3, 1, 0, 2, 0, 3, 0, 0, 0, 0]);
+    let blocks = width.div_ceil(16) * height.div_ceil(16) * 6;
+    jpeg.extend(vec![0; blocks.div_ceil(8)]);
+    for (component, by) in [(1, 1), (2, 2), (3, 2)] {
+        jpeg.extend([0xff, 0xda, 0, 8, 1, component, 0, 1, 63, 0]);
+        jpeg.extend(vec![0; (width.div_ceil(8 * by) * height.div_ceil(8 * by)).div_ceil(8)]);
+    }
+    jpeg.extend([0xff, 0xd9]);
+    jpeg
+}
