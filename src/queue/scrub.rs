@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{connection, scripts};
 
-/// Jobs that one call walks over: 5 ms of Redis, when it has to stamp them all.
+/// Jobs that one call walks over: 1.6 ms of Redis in the mean, when it has to stamp them all (`docs/erasure.md`).
 const COUNT: usize = 200;
 
 /// The same where payloads are large: pictures may be in them.

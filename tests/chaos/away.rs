@@ -117,7 +117,8 @@ async fn connections_that_stand_and_never_answer_again_are_left() {
     row.note = format!("{} of them; {}", wire.played() + ours.played(), row.note);
     // Consumer, heartbeat, tools, and the producer.
     assert!(wire.played() >= 3 && ours.played() >= 1, "{}", row.note);
-    assert!(recoveries.iter().all(|took| *took < Duration::from_secs(12)), "{recoveries:?}");
+    // At worst a claim finds out first, and only then, on another connection, the job that it brings.
+    assert!(recoveries.iter().all(|took| *took < connection::RESPONSE_TIMEOUT * 3), "{recoveries:?}");
     row.recoveries = recoveries;
     assert_eq!(row.burnt, 0);
     row.hold();
