@@ -120,7 +120,7 @@ impl Header {
         let may_say_more = matches!(self.format, Format::Heic | Format::Avif);
         let copies = match (&self.colors, pixel.bytes) {
             (Colors::Srgb, _) if !may_say_more => 1,
-            (_, 1) if keeps_black => 2,
+            _ if keeps_black => 2,
             (_, 1) => 5,
             _ => 3,
         };
