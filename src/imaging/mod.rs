@@ -3,7 +3,7 @@
 //! [`normalize`] = sniff · header · limits · decode · fit · color · flatten · orient · encode. The picture is turned and
 //! its colors are converted after it was made small: the same result for a tenth of the work.
 //!
-//! Most JPEGs take the [`lane`] instead: all of that in one pass, a few rows at a time.
+//! Most JPEGs take the lane instead: all of that in one pass, a few rows at a time.
 
 pub mod clean;
 pub mod error;
@@ -40,7 +40,7 @@ pub const LOSSY_WEBP_DECODER: &str = decode::vp8::LIBRARY;
 /// Libraries that read what is in a HEIC and in an AVIF.
 pub const HEIF_DECODERS: [&str; 2] = [decode::heif::HEVC_LIBRARY, decode::heif::AV1_LIBRARY];
 
-/// The instructions that the [`lane`] uses on this machine.
+/// The instructions that the lane uses on this machine.
 pub fn lane_kernels() -> &'static str {
     lane::kernels()
 }
@@ -71,7 +71,7 @@ pub struct Limits {
     pub max_metadata_chunks: u32,
     /// Share of the rows that a truncated picture must have, 0 to 1.
     pub min_decoded_fraction: f32,
-    /// Whether JPEGs may take the [`lane`]; the general way takes all of them too.
+    /// Whether JPEGs may take the lane; the general way takes all of them too.
     pub jpeg_lane: bool,
 }
 

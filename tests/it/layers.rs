@@ -78,6 +78,15 @@ fn unsafe_code_is_in_one_file() {
 }
 
 #[test]
+fn the_lane_is_called_by_imaging_alone() {
+    let calls = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("darkroom_jpeg");
+    let rooms: BTreeSet<_> = rust_files("src").into_iter().filter(calls).map(|file| room_of(&file)).collect();
+
+    // What fuzzes it is in `dev`.
+    assert_eq!(rooms, ["dev", "imaging"].map(str::to_owned).into());
+}
+
+#[test]
 fn no_test_file_of_this_suite_is_forgotten() {
     let main = fs::read_to_string(root().join("tests/it/main.rs")).unwrap();
 
