@@ -57,6 +57,7 @@ local function push(job, payload, max_attempts, run_at_ms, key, holder)
   end
   if run_at_ms and run_at_ms > now_ms then
     redis.call('ZADD', scheduled, string.format('%.3f', run_at_ms / 1000), job)
+    redis.call('HSET', meta .. job, 'dr_ready_at', string.format('%.0f', run_at_ms))
   else
     ready[#ready + 1] = job
   end

@@ -2,17 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{
-    Client, Pipeline, RedisError, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{Client, Pipeline, RedisError, Script, aio::ConnectionManagerConfig};
 
 use crate::{
     DecodeError, ErrorCode, Job, JobId, Kind, Payload, Timestamp,
     entry::{Entry, batches, encode},
     redis_keys::{InvalidNamespace, Keys},
     settlements::Settlements,
-    wire,
+    wire::{self, Connection},
 };
 
 /// How long Redis may take for one answer.
@@ -28,7 +25,7 @@ const RUN_AT_AHEAD: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Enqueues jobs and reads their receipts. Cloning is cheap and shares the connections.
 #[derive(Clone)]
 pub struct Producer {
-    pub(crate) connection: ConnectionManager,
+    pub(crate) connection: Connection,
     pub(crate) keys: Keys,
     pub(crate) settlements: Arc<Settlements>,
     script: Arc<Script>,
@@ -128,7 +125,7 @@ impl Producer {
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_number_of_retries(2)
             .set_max_delay(Duration::from_secs(1));
-        let connection = ConnectionManager::new_with_config(client.clone(), config).await?;
+        let connection = Connection::connect(client.clone(), config).await?;
         Self::new(client, connection, keys)
     }
 
@@ -137,7 +134,7 @@ impl Producer {
     /// # Errors
     ///
     /// [`ConnectError::Layout`]: the linked apalis-redis names its keys otherwise than `keys` does.
-    pub fn new(client: Client, connection: ConnectionManager, keys: Keys) -> Result<Self, ConnectError> {
+    pub fn new(client: Client, connection: Connection, keys: Keys) -> Result<Self, ConnectError> {
         check_layout(&keys)?;
         let settlements = Arc::new(Settlements::new(client, keys.settled()));
         let script = Arc::new(Script::new(include_str!("enqueue.lua")));
@@ -253,8 +250,8 @@ impl Producer {
             Ok(answers) => return Ok(answers),
             Err(error) => error,
         };
-        let gone = wire::refused_with(&error, "NOSCRIPT") || error.is_connection_dropped();
-        if !gone && !wire::leave_replica(&mut connection, &error).await {
+        let gone = wire::refused_with(&error, "NOSCRIPT") || wire::is_replica(&error);
+        if !gone && !error.is_connection_dropped() {
             return Err(error);
         }
         self.load(&mut connection).await?;
@@ -262,7 +259,7 @@ impl Producer {
     }
 
     /// The connection may turn out to be broken just now; the next one is new.
-    async fn load(&self, connection: &mut ConnectionManager) -> Result<String, RedisError> {
+    async fn load(&self, connection: &mut Connection) -> Result<String, RedisError> {
         match self.script.load_async(connection).await {
             Err(error) if error.is_connection_dropped() => self.script.load_async(connection).await,
             loaded => loaded,

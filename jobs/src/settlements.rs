@@ -2,7 +2,6 @@
 
 use std::{sync::OnceLock, time::Duration};
 
-use futures_util::StreamExt;
 use redis::{Client, RedisError};
 use tokio::{
     sync::{broadcast, watch},
@@ -11,7 +10,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use crate::{JobId, Producer, Receipt, producer::RESPONSE_TIMEOUT};
+use crate::{JobId, Producer, Receipt, wire};
 
 /// How often a receipt is read although nothing was heard: announcements can be lost.
 const REREAD: Duration = Duration::from_secs(2);
@@ -120,7 +119,7 @@ async fn follow(
 ) {
     loop {
         if let Err(error) = forward(&client, &channel, &ids, &standing).await {
-            debug!(error = %error, "subscription to settled jobs was refused");
+            debug!(error = %error, "subscription to settled jobs was refused or lost");
         }
         standing.send_replace(false);
         sleep(Duration::from_secs(1)).await;
@@ -134,17 +133,12 @@ async fn forward(
     ids: &broadcast::Sender<String>,
     standing: &watch::Sender<bool>,
 ) -> Result<(), RedisError> {
-    let connecting = timeout(RESPONSE_TIMEOUT, client.get_async_pubsub()).await;
-    let mut connection =
-        connecting.map_err(|_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))??;
-    connection.subscribe(channel).await?;
+    let mut subscription = wire::Subscription::to(client, channel).await?;
     standing.send_replace(true);
-    let mut messages = connection.into_on_message();
-    while let Some(message) = messages.next().await {
-        if let Ok(id) = message.get_payload() {
+    loop {
+        if let Ok(id) = subscription.next().await?.get_payload() {
             // Nobody may be listening just now.
             let _ = ids.send(id);
         }
     }
-    Ok(())
 }

@@ -1,12 +1,17 @@
 //! How a connection to Redis behaves when the other side is gone, or is not the primary any more.
 
+mod connection;
+mod subscription;
+
 use std::time::Duration;
 
 use redis::{
     Client, FromRedisValue, Pipeline, RedisError, RedisResult,
-    aio::ConnectionManager,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
+
+pub use connection::{Connection, is_replica};
+pub use subscription::Subscription;
 
 /// How long a peer may leave what was sent unacknowledged, or say nothing at all.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -38,27 +43,11 @@ pub fn refused_with(error: &RedisError, word: &str) -> bool {
 /// # Errors
 ///
 /// Redis', or those of the connection.
-pub async fn read_at_once<T: FromRedisValue>(
-    redis: &mut ConnectionManager,
-    reads: &Pipeline,
-) -> RedisResult<T> {
+pub async fn read_at_once<T: FromRedisValue>(redis: &mut Connection, reads: &Pipeline) -> RedisResult<T> {
     match reads.clone().atomic().query_async(redis).await {
         Err(error) if refused_with(&error, "OOM") || refused_with(&error, "EXECABORT") => {
             reads.query_async(redis).await
         }
         answer => answer,
     }
-}
-
-/// Leaves a server that says it is a replica by now: after a fail-over the same address leads to the new primary, but a
-/// connection that still stands does not. Says whether it did; the next call goes to whoever has the address then.
-pub async fn leave_replica(redis: &mut ConnectionManager, error: &RedisError) -> bool {
-    let is_replica = refused_with(error, "READONLY");
-    if is_replica {
-        // Whatever it answers: it closes the connection, or is gone.
-        let _: RedisResult<()> = redis::cmd("QUIT").query_async(redis).await;
-        // This one finds it closed, and so no other.
-        let _: RedisResult<()> = redis::cmd("PING").query_async(redis).await;
-    }
-    is_replica
 }

@@ -1,8 +1,8 @@
 //! Ways to Redis and to the bucket, for commands that run once and end.
 
 use anyhow::Context as _;
-use darkroom_jobs::Producer;
-use redis::{RedisResult, aio::ConnectionManager};
+use darkroom_jobs::{Producer, wire::Connection};
+use redis::RedisResult;
 
 use crate::{
     config::{self, check},
@@ -56,14 +56,14 @@ pub async fn operator(settings: &config::Redis) -> anyhow::Result<Operator> {
 }
 
 /// Both, when Redis answers.
-async fn answering(settings: &config::Redis) -> anyhow::Result<(Producer, ConnectionManager)> {
+async fn answering(settings: &config::Redis) -> anyhow::Result<(Producer, Connection)> {
     let (producer, connection) = producer_and_connection(settings)?;
     ask(connection.clone()).await.context(AWAY)?;
     Ok((producer, connection))
 }
 
 /// Whether Redis lets us in. A transaction would not say: the client loses its connection over one that is refused.
-async fn ask(mut connection: ConnectionManager) -> RedisResult<()> {
+async fn ask(mut connection: Connection) -> RedisResult<()> {
     match redis::cmd("PING").query_async(&mut connection).await {
         // A user without the right to ask this may have those that the command needs.
         Err(error) if error.code() == Some("NOPERM") => Ok(()),
@@ -91,7 +91,7 @@ pub async fn storage_of_environment() -> anyhow::Result<Storage> {
 }
 
 /// Both use the one connection.
-fn producer_and_connection(settings: &config::Redis) -> anyhow::Result<(Producer, ConnectionManager)> {
+fn producer_and_connection(settings: &config::Redis) -> anyhow::Result<(Producer, Connection)> {
     check::together([settings.problems()])?;
     let client = connection::client(settings).context("DARKROOM_REDIS_URL is not a URL of Redis")?;
     let connection = connection::impatient(&client)?;

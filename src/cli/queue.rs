@@ -74,7 +74,9 @@ pub async fn run(args: Queue) -> anyhow::Result<ExitCode> {
             let interval = Duration::from_millis(interval);
             watch::run(&connect::inspector(&common.redis).await?, interval, once, common.json).await?;
         }
-        What::Workers { common } => workers::run(&connect::inspector(&common.redis).await?, common.json).await?,
+        What::Workers { common } => {
+            workers::run(&connect::inspector(&common.redis).await?, common.json).await?
+        }
         What::Pause { kind, common } => {
             let changed = connect::operator(&common.redis).await?.pause(kind).await.context(connect::AWAY)?;
             tell(&common, kind, true, if changed { "paused" } else { "was paused already" })?;

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use darkroom_jobs::{Kind, Producer};
-use redis::{Client, aio::ConnectionManager};
+use darkroom_jobs::{Kind, Producer, wire::Connection};
+use redis::Client;
 use tokio::{
     sync::{Semaphore, watch},
     time::timeout,
@@ -34,7 +34,7 @@ pub struct Shared {
     pub producer: Producer,
     pub inspector: Inspector,
     pub operator: Operator,
-    pub redis: ConnectionManager,
+    pub redis: Connection,
     /// For a connection of its own.
     pub client: Client,
     pub doubt: Doubt,

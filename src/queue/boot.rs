@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use darkroom_jobs::redis_keys::{Keys, LAYOUT_VERSION};
-use redis::{ErrorKind, RedisError, aio::ConnectionManager};
+use darkroom_jobs::{
+    redis_keys::{Keys, LAYOUT_VERSION},
+    wire::Connection,
+};
+use redis::{ErrorKind, RedisError};
 use tracing::warn;
 
 use super::{connection, scripts};
@@ -87,7 +90,7 @@ pub fn is_login(error: &RedisError) -> bool {
 }
 
 async fn examine(
-    redis: &mut ConnectionManager,
+    redis: &mut Connection,
     settings: &config::Redis,
 ) -> Result<Result<(), Refusal>, RedisError> {
     let info: String = redis::cmd("INFO").query_async(redis).await?;
@@ -120,7 +123,7 @@ fn judge(info: &str, allow_eviction: bool) -> Result<(), Refusal> {
     }
 }
 
-async fn layout(redis: &mut ConnectionManager, keys: &Keys) -> Result<Result<(), Refusal>, RedisError> {
+async fn layout(redis: &mut Connection, keys: &Keys) -> Result<Result<(), Refusal>, RedisError> {
     let found: u32 = scripts::LAYOUT_RAISE.key(keys.layout()).arg(LAYOUT_VERSION).invoke_async(redis).await?;
     Ok(if found > LAYOUT_VERSION { Err(Refusal::Layout { found }) } else { Ok(()) })
 }

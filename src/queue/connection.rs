@@ -2,11 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use darkroom_jobs::wire;
-use redis::{
-    Client, ErrorKind, RedisError, RedisResult,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use darkroom_jobs::wire::{self, Connection};
+use redis::{Client, ErrorKind, RedisError, RedisResult, aio::ConnectionManagerConfig};
 
 use crate::config;
 
@@ -26,18 +23,18 @@ pub fn client(settings: &config::Redis) -> RedisResult<Client> {
     wire::client(settings.redis_url.reveal())
 }
 
-/// A connection that is made when it is first used, shared by its clones and made anew whenever it breaks.
+/// A connection that is made when it is first used, shared by its clones and made anew whenever it breaks or is no good.
 ///
 /// # Errors
 ///
 /// When the client's settings cannot be used at all; an absent Redis is no error here.
-pub fn managed(client: &Client) -> RedisResult<ConnectionManager> {
+pub fn managed(client: &Client) -> RedisResult<Connection> {
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
         .set_connection_timeout(Some(Duration::from_secs(5)))
         .set_min_delay(Duration::from_millis(100))
         .set_max_delay(RECONNECT_MAX);
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
+    Connection::lazy(client.clone(), config)
 }
 
 /// Asks again, for 10 s at most, when the connection breaks, in the middle of an answer too, when Redis is loading or busy
@@ -46,7 +43,7 @@ pub fn managed(client: &Client) -> RedisResult<ConnectionManager> {
 /// # Errors
 ///
 /// Redis', or those of the last connection.
-pub async fn repeated<T, F>(redis: &ConnectionManager, ask: impl Fn(ConnectionManager) -> F) -> RedisResult<T>
+pub async fn repeated<T, F>(redis: &Connection, ask: impl Fn(Connection) -> F) -> RedisResult<T>
 where
     F: Future<Output = RedisResult<T>>,
 {
@@ -56,8 +53,7 @@ where
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let mended = passes(&error) || wire::leave_replica(&mut redis.clone(), &error).await;
-        if !mended || since.elapsed() >= REPEAT {
+        if !passes(&error) || since.elapsed() >= REPEAT {
             return Err(error);
         }
         failures += 1;
@@ -70,15 +66,12 @@ where
 /// # Errors
 ///
 /// Redis', or those of the connection.
-pub async fn at_the_primary<T, F>(
-    redis: &ConnectionManager,
-    ask: impl Fn(ConnectionManager) -> F,
-) -> RedisResult<T>
+pub async fn at_the_primary<T, F>(redis: &Connection, ask: impl Fn(Connection) -> F) -> RedisResult<T>
 where
     F: Future<Output = RedisResult<T>>,
 {
     match ask(redis.clone()).await {
-        Err(error) if wire::leave_replica(&mut redis.clone(), &error).await => ask(redis.clone()).await,
+        Err(error) if wire::is_replica(&error) => ask(redis.clone()).await,
         answer => answer,
     }
 }
@@ -87,7 +80,8 @@ where
 fn passes(error: &RedisError) -> bool {
     let torn = matches!(error.kind(), ErrorKind::Parse | ErrorKind::UnexpectedReturnType);
     let refused = |word| wire::refused_with(error, word);
-    torn || error.is_connection_dropped() || error.is_timeout() || refused("BUSY") || refused("LOADING")
+    let moment = wire::is_replica(error) || refused("BUSY") || refused("LOADING");
+    torn || error.is_connection_dropped() || error.is_timeout() || moment
 }
 
 /// As [`managed`], for a command that a person waits for: a Redis that is away is told within some seconds.
@@ -95,13 +89,13 @@ fn passes(error: &RedisError) -> bool {
 /// # Errors
 ///
 /// As [`managed`].
-pub fn impatient(client: &Client) -> RedisResult<ConnectionManager> {
+pub fn impatient(client: &Client) -> RedisResult<Connection> {
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
         .set_connection_timeout(Some(Duration::from_secs(5)))
         .set_number_of_retries(2)
         .set_max_delay(Duration::from_secs(1));
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
+    Connection::lazy(client.clone(), config)
 }
 
 /// Full jitter: a random pause of at most 100 ms · 2^n, and at most [`RECONNECT_MAX`].

@@ -11,8 +11,12 @@ use std::{
     time::Duration,
 };
 
-use darkroom_jobs::{Kind, redis_keys::Keys};
-use redis::{RedisError, RedisResult, aio::ConnectionManager};
+use darkroom_jobs::{
+    Kind,
+    redis_keys::Keys,
+    wire::{Connection, Subscription},
+};
+use redis::{RedisError, RedisResult};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
     task::{AbortHandle, JoinHandle, JoinSet},
@@ -229,53 +233,29 @@ pub enum StartError {
 
 /// Turns wake-ups into commands. They are hints: one that is lost while the connection is away costs a second.
 async fn listen(client: redis::Client, channel: String, actor: mpsc::WeakUnboundedSender<Command>) {
-    use futures_util::StreamExt as _;
     let mut failures = 0;
-    loop {
-        match subscribe(&client, &channel).await {
-            Ok(mut subscription) => {
-                failures = 0;
-                let mut messages = subscription.on_message();
-                while let Some(message) = messages.next().await {
-                    let queue = message.get_payload::<String>().unwrap_or_default();
-                    let kind = queue.rsplit(':').next().and_then(|kind| kind.parse().ok());
-                    let Some(actor) = actor.upgrade() else { return };
-                    if actor.send(Command::Wake(kind)).is_err() {
-                        return;
-                    }
-                }
-            }
-            Err(error) => debug!(error = %error, "wake-ups are not heard"),
-        }
+    while let Err(error) = forward(&client, &channel, &actor, &mut failures).await {
         failures += 1;
+        debug!(error = %error, failures, "wake-ups are not heard");
         tokio::time::sleep(connection::backoff(failures)).await;
     }
 }
 
-async fn subscribe(client: &redis::Client, channel: &str) -> RedisResult<redis::aio::PubSub> {
-    let subscribing = async {
-        let mut subscription = client.get_async_pubsub().await?;
-        subscription.subscribe(channel).await?;
-        Ok(subscription)
-    };
-    // A server that takes connections and says nothing would be waited for until the end.
-    let silent = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
-    tokio::time::timeout(connection::RESPONSE_TIMEOUT, subscribing).await.unwrap_or_else(silent)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_redis_that_takes_connections_and_says_nothing_is_not_waited_for() {
-        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = silent.local_addr().expect("it is bound");
-        let client = redis::Client::open(format!("redis://{address}")).expect("it is a url");
-
-        let most = connection::RESPONSE_TIMEOUT * 2;
-        let answer = tokio::time::timeout(most, subscribe(&client, "wake")).await.expect("it gives up");
-
-        assert!(answer.is_err_and(|error| error.is_timeout()));
+/// Until the actor is gone.
+async fn forward(
+    client: &redis::Client,
+    channel: &str,
+    actor: &mpsc::WeakUnboundedSender<Command>,
+    failures: &mut u32,
+) -> RedisResult<()> {
+    let mut subscription = Subscription::to(client, channel).await?;
+    *failures = 0;
+    loop {
+        let queue = subscription.next().await?.get_payload::<String>().unwrap_or_default();
+        let kind = queue.rsplit(':').next().and_then(|kind| kind.parse().ok());
+        let Some(actor) = actor.upgrade() else { return Ok(()) };
+        if actor.send(Command::Wake(kind)).is_err() {
+            return Ok(());
+        }
     }
 }

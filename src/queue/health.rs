@@ -1,7 +1,7 @@
 //! The last health report of the bucket, for all processes. What it says is the storage room's affair.
 
-use darkroom_jobs::{Event, Timestamp, redis_keys::Keys};
-use redis::{RedisResult, aio::ConnectionManager};
+use darkroom_jobs::{Event, Timestamp, redis_keys::Keys, wire::Connection};
+use redis::RedisResult;
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::debug;
 
@@ -10,7 +10,7 @@ use super::scripts;
 /// Keeps the last report, and tells it.
 #[derive(Clone)]
 pub struct HealthBoard {
-    redis: ConnectionManager,
+    redis: Connection,
     keys: Keys,
 }
 
@@ -34,7 +34,7 @@ pub struct Word {
 
 impl HealthBoard {
     /// The board of one namespace.
-    pub fn new(redis: ConnectionManager, keys: Keys) -> Self {
+    pub fn new(redis: Connection, keys: Keys) -> Self {
         Self { redis, keys }
     }
 

@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use darkroom_jobs::{JobId, Kind, Producer, Receipt, Status, redis_keys::Keys, wire};
-use redis::{Pipeline, RedisError, aio::ConnectionManager};
+use darkroom_jobs::{
+    JobId, Kind, Producer, Receipt, Status,
+    redis_keys::Keys,
+    wire::{self, Connection},
+};
+use redis::{Pipeline, RedisError};
 
 use super::presence::Presence;
 
@@ -17,7 +21,7 @@ const HEAD: isize = 50;
 #[derive(Clone, Debug)]
 pub struct Inspector {
     producer: Producer,
-    connection: ConnectionManager,
+    connection: Connection,
     keys: Keys,
 }
 
@@ -88,7 +92,7 @@ type Ready = (Option<u64>, Option<u64>, Option<String>);
 
 impl Inspector {
     /// Looks through a connection that is there; receipts are read as producers read them.
-    pub fn new(producer: Producer, connection: ConnectionManager, keys: Keys) -> Self {
+    pub fn new(producer: Producer, connection: Connection, keys: Keys) -> Self {
         Self { producer, connection, keys }
     }
 

@@ -5,12 +5,9 @@
 
 use darkroom_jobs::{
     ErrorCode, Event, Ingest, JobId, Kind, OwnerPrefix, Payload, Producer, Receipt, Source, SourceFacts,
-    Status, Timestamp, Upload, redis_keys::Keys,
+    Status, Timestamp, Upload, redis_keys::Keys, wire::Connection,
 };
-use redis::{
-    AsyncCommands as _, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation,
-    aio::ConnectionManager,
-};
+use redis::{AsyncCommands as _, FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation};
 use serde::Deserialize;
 
 use super::{connection, scripts};
@@ -25,7 +22,7 @@ const RACES: usize = 10;
 #[derive(Clone, Debug)]
 pub struct Operator {
     producer: Producer,
-    connection: ConnectionManager,
+    connection: Connection,
     keys: Keys,
 }
 
@@ -62,7 +59,7 @@ pub struct Removed {
 
 impl Operator {
     /// Works through a connection that is there; receipts are read as producers read them.
-    pub fn new(producer: Producer, connection: ConnectionManager, keys: Keys) -> Self {
+    pub fn new(producer: Producer, connection: Connection, keys: Keys) -> Self {
         Self { producer, connection, keys }
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use darkroom_jobs::redis_keys::Keys;
-use redis::{RedisResult, aio::ConnectionManager};
+use darkroom_jobs::{redis_keys::Keys, wire::Connection};
+use redis::RedisResult;
 
 use super::{clock::milliseconds, connection, scripts};
 
@@ -13,7 +13,7 @@ pub const HORIZON: Duration = Duration::from_secs(60 * 60);
 /// The turns of one deployment.
 #[derive(Clone)]
 pub struct Pace {
-    redis: ConnectionManager,
+    redis: Connection,
     keys: Keys,
     gap: Duration,
 }
@@ -29,7 +29,7 @@ pub enum Turn {
 
 impl Pace {
     /// `starts_per_second`: at one host, of all workers together.
-    pub fn new(redis: ConnectionManager, keys: Keys, starts_per_second: u32) -> Self {
+    pub fn new(redis: Connection, keys: Keys, starts_per_second: u32) -> Self {
         Self { redis, keys, gap: Duration::from_secs(1) / starts_per_second.max(1) }
     }
 

@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use darkroom_jobs::{BucketHealth, Job as _, JobId, Payload, redis_keys::Keys};
-use redis::{RedisResult, aio::ConnectionManager};
+use darkroom_jobs::{BucketHealth, Job as _, JobId, Payload, redis_keys::Keys, wire::Connection};
+use redis::RedisResult;
 
 use super::{clock::milliseconds, connection, scripts};
 
 /// Enqueues the periodic look at the bucket.
 #[derive(Clone)]
 pub struct Periodic {
-    redis: ConnectionManager,
+    redis: Connection,
     keys: Keys,
     period: Duration,
 }
 
 impl Periodic {
     /// `period`: length of a slot.
-    pub fn new(redis: ConnectionManager, keys: Keys, period: Duration) -> Self {
+    pub fn new(redis: Connection, keys: Keys, period: Duration) -> Self {
         Self { redis, keys, period }
     }
 

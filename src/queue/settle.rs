@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use darkroom_jobs::{Event, JobId, Kind, OwnerPrefix, Receipt, redis_keys::Keys};
-use redis::{RedisResult, aio::ConnectionManager};
+use darkroom_jobs::{Event, JobId, Kind, OwnerPrefix, Receipt, redis_keys::Keys, wire::Connection};
+use redis::RedisResult;
 use serde_json::{Value, json};
 
 use super::{clock::milliseconds, lease::LeaseKey, scripts};
@@ -132,7 +132,7 @@ impl Row {
 
 /// Writes how deliveries of one queue ended, at most [`BATCH`]: of each all or nothing; a repetition changes nothing.
 pub(super) async fn write<'a>(
-    redis: &mut ConnectionManager,
+    redis: &mut Connection,
     keys: &Keys,
     kind: Kind,
     ended: impl Iterator<Item = (&'a LeaseKey, &'a Settlement)>,

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use darkroom_jobs::{ObjectKey, OwnerPrefix, Timestamp, redis_keys::Keys};
-use redis::{RedisResult, aio::ConnectionManager};
+use darkroom_jobs::{ObjectKey, OwnerPrefix, Timestamp, redis_keys::Keys, wire::Connection};
+use redis::RedisResult;
 
 use super::{clock::milliseconds, connection, lease::LeaseKey, scripts};
 
 /// The tombstones of one deployment.
 #[derive(Clone)]
 pub struct Tombstones {
-    redis: ConnectionManager,
+    redis: Connection,
     keys: Keys,
     ttl: Duration,
 }
@@ -48,7 +48,7 @@ pub struct Grave {
 
 impl Tombstones {
     /// `ttl`: how long a tombstone is kept; longer than a dead job can be retried.
-    pub fn new(redis: ConnectionManager, keys: Keys, ttl: Duration) -> Self {
+    pub fn new(redis: Connection, keys: Keys, ttl: Duration) -> Self {
         Self { redis, keys, ttl }
     }
 

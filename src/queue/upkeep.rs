@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use darkroom_jobs::{Kind, redis_keys::Keys};
-use redis::{RedisResult, aio::ConnectionManager};
+use darkroom_jobs::{Kind, redis_keys::Keys, wire::Connection};
+use redis::RedisResult;
 use tracing::{debug, info};
 
 use super::{
@@ -88,7 +88,7 @@ impl Drop for Asking {
 
 impl Asking {
     /// Calls the script once: ready jobs are not kept waiting until a whole backlog has been moved.
-    pub async fn run(self, redis: &mut ConnectionManager) -> RedisResult<Round> {
+    pub async fn run(self, redis: &mut Connection) -> RedisResult<Round> {
         let mut call = scripts::QUEUES_TICK.prepare_invoke();
         for kind in Kind::ALL {
             let queue = self.keys.queue(kind);

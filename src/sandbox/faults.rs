@@ -104,6 +104,7 @@ fn tries() -> Vec<String> {
         told("trace", trace(parent)),
         told("signal", signal(parent)),
         told("fork", fork()),
+        told("thread", std::thread::Builder::new().spawn(|| {}).map(drop)),
         told("limit", super::sys::limit(None, super::sys::Resource::CoreDump, 0, true)),
         told("execute", execute()),
     ]

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use darkroom_jobs::Producer;
+use darkroom::queue::connection;
+use darkroom_jobs::{Producer, wire::Subscription};
 use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::task::JoinHandle;
 
 use crate::{
     report::Row,
-    scene::{LoadJob, Scene},
+    scene::{AS_RELEASED, LoadJob, Scene},
     size::size,
     support::darkroom::Worker,
     wire::Wire,
@@ -89,6 +90,83 @@ async fn answers_that_are_lost_torn_or_late_lose_no_job() {
     assert_eq!(row.burnt, 0);
     assert!(wires.iter().all(|wire| wire.played() > 0), "no fault was played");
     row.hold();
+}
+
+/// A half-open connection, a proxy that swallows: nothing is ever closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_stand_and_never_answer_again_are_left() {
+    let (times, jobs) = size((1, 100), (5, 1_000));
+    let mut scene = Scene::start(LATENCY).await;
+    let redis = scene.darkroom.services.redis.url();
+    let (wire, ours) = (Wire::clear(&redis).await, Wire::clear(&redis).await);
+    let there = [("DARKROOM_REDIS_URL", &*wire.url)];
+    let mut workers = [scene.worker(&[&AS_RELEASED[..], &there].concat())];
+    let producer = Producer::connect(&ours.url, "darkroom").await.expect("redis answers");
+    let feed = scene.feed(producer, jobs, Duration::from_secs(8) * times);
+
+    let mut recoveries = Vec::new();
+    for _ in 0..times {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        wire.fall_silent();
+        ours.fall_silent();
+        recoveries.push(until_settling(&scene, &feed).await);
+    }
+    scene.fed(feed).await;
+
+    let mut row = whole(&scene, "7 connections that never answer again", &mut workers).await;
+    row.note = format!("{} of them; {}", wire.played() + ours.played(), row.note);
+    // Consumer, heartbeat, tools, and the producer.
+    assert!(wire.played() >= 3 && ours.played() >= 1, "{}", row.note);
+    // At worst a claim finds out first, and only then, on another connection, the job that it brings.
+    assert!(recoveries.iter().all(|took| *took < connection::RESPONSE_TIMEOUT * 3), "{recoveries:?}");
+    row.recoveries = recoveries;
+    assert_eq!(row.burnt, 0);
+    row.hold();
+}
+
+/// Nobody ever sees the response time-out.
+#[tokio::test]
+async fn a_connection_that_never_answers_again_is_left_although_everybody_gives_up_before_its_time() {
+    const MOST: Duration = Duration::from_millis(300);
+    let scene = Scene::start(LATENCY).await;
+    let wire = Wire::clear(&scene.darkroom.services.redis.url()).await;
+    let client = redis::Client::open(&*wire.url).expect("a url");
+    let connection = connection::managed(&client).expect("a url");
+    let pings = async || {
+        let mut connection = connection.clone();
+        let ping = redis::cmd("PING");
+        matches!(tokio::time::timeout(MOST, ping.query_async::<()>(&mut connection)).await, Ok(Ok(())))
+    };
+    assert!(pings().await);
+
+    wire.fall_silent();
+    let since = Instant::now();
+    let mut given_up = 0;
+    while !pings().await {
+        given_up += 1;
+        assert!(since.elapsed() < connection::RESPONSE_TIMEOUT * 2, "given up {given_up} times");
+    }
+
+    assert!(given_up > 0);
+}
+
+#[tokio::test]
+async fn a_subscription_that_hears_nothing_finds_out_that_its_connection_never_answers() {
+    let scene = Scene::start(LATENCY).await;
+    let redis = scene.darkroom.services.redis.url();
+    let wire = Wire::clear(&redis).await;
+    let client = redis::Client::open(&*wire.url).expect("a url");
+    let mut subscription = Subscription::to(&client, "channel").await.expect("redis answers");
+    let mut told = scene.redis().await;
+    tell(&mut told, &["PUBLISH", "channel", "one"]).await.expect("redis obeys");
+    let heard: String = subscription.next().await.expect("it is heard").get_payload().expect("it is a text");
+
+    wire.fall_silent();
+    let most = Duration::from_secs(20);
+    let ended = tokio::time::timeout(most, subscription.next()).await.expect("it is found out");
+
+    assert_eq!(heard, "one");
+    assert!(ended.is_err_and(|error| error.is_timeout()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

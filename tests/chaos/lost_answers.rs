@@ -19,7 +19,12 @@ use crate::{
 
 /// What a full run does to the answer of each script; a quick one tears it.
 fn faults() -> &'static [Fault] {
-    size(&[Fault::Torn], &[Fault::Torn, Fault::Cut, Fault::HalfClosed])
+    size(&[Fault::Torn], &[Fault::Torn, Fault::Cut, Fault::HalfClosed, Fault::Silent])
+}
+
+/// Those that are found out at once, and not when the time for an answer is over.
+fn closing() -> impl Iterator<Item = Fault> {
+    faults().iter().copied().filter(|fault| *fault != Fault::Silent)
 }
 
 /// A worker of one queue whose connection breaks at its first call of the script.
@@ -83,7 +88,7 @@ async fn a_settlement_whose_answer_is_lost_is_repeated_and_stands_once() {
 
 #[tokio::test]
 async fn a_renewal_whose_answer_is_lost_costs_no_lease() {
-    for &fault in faults() {
+    for fault in closing() {
         let mut darkroom = TestDarkroom::start().await;
         let (wire, worker) = cut_off(&mut darkroom, &scripts::LEASES_EXTEND, fault, Kind::Upload).await;
 
@@ -95,6 +100,29 @@ async fn a_renewal_whose_answer_is_lost_costs_no_lease() {
         assert_eq!(wire.played(), 1);
         assert_eq!(life(&receipt), (Status::Done, 1, 1), "{fault:?} {}", worker.log());
     }
+}
+
+/// The connection is closed by nobody; the lease is longer than the time that an answer may take.
+#[tokio::test]
+async fn a_heartbeat_whose_connection_never_answers_again_takes_another_in_time() {
+    const LEASE: Duration = Duration::from_secs(10);
+    let mut darkroom = TestDarkroom::start().await;
+    load(&mut darkroom.redis, &scripts::LEASES_EXTEND).await;
+    let redis = darkroom.services.redis.url();
+    let wire = Wire::at_first_call(&scripts::LEASES_EXTEND, Fault::Silent, &redis).await;
+    let lease_ms = LEASE.as_millis().to_string();
+    let more = [("DARKROOM_REDIS_URL", &*wire.url), ("DARKROOM_LEASE_MS", &*lease_ms)];
+    let worker = darkroom.worker_stopping_at(Step::Fetched, &more);
+
+    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+    worker.logged(&["leases are not renewed"]).await;
+    // What was renewed since then is over one lease later at the earliest.
+    tokio::time::sleep(LEASE * 3 / 4).await;
+    darkroom.let_go_on();
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!(wire.played(), 1);
+    assert_eq!(life(&receipt), (Status::Done, 1, 1), "{}", worker.log());
 }
 
 #[tokio::test]
@@ -117,7 +145,7 @@ async fn a_hand_back_whose_answer_is_lost_is_repeated_and_the_job_waits_once() {
 
 #[tokio::test]
 async fn an_enqueue_whose_answer_is_lost_is_repeated_and_each_job_waits_once() {
-    for &fault in faults() {
+    for fault in closing() {
         let mut darkroom = TestDarkroom::start().await;
         let script = Script::new(include_str!("../../jobs/src/enqueue.lua"));
         load(&mut darkroom.redis, &script).await;

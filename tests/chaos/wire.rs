@@ -1,4 +1,4 @@
-//! A wire to Redis that plays faults on answers: lost, torn in the middle, late, or closed on one side.
+//! A wire to Redis that plays faults on answers: lost, torn in the middle, late, closed on one side, or never there again.
 
 use std::{
     sync::{
@@ -28,18 +28,38 @@ pub enum Fault {
     HalfClosed,
     /// It arrives late.
     Late(Duration),
+    /// It is lost, and so is every later one of this connection, which stands.
+    Silent,
 }
 
 /// The proxy; it ends with the test's runtime.
 pub struct Wire {
     pub url: String,
-    played: Arc<AtomicUsize>,
+    plan: Arc<Plan>,
+}
+
+/// What its connections share.
+struct Plan {
+    choose: Box<Choice>,
+    played: AtomicUsize,
+    /// How often all that stood fell silent.
+    silences: AtomicUsize,
 }
 
 /// Says for a request what becomes of the next answer.
 type Choice = dyn Fn(&[u8]) -> Option<Fault> + Send + Sync;
 
 impl Wire {
+    /// Leads to the server at `url`, without a fault until it [falls silent](Self::fall_silent).
+    pub async fn clear(url: &str) -> Self {
+        Self::leading_to(url, Box::new(|_| None)).await
+    }
+
+    /// From now on no answer arrives over the connections that stand now; those that are made later are clear.
+    pub fn fall_silent(&self) {
+        self.plan.silences.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Leads to the server at `url`; plays the fault at the first call of the script, once.
     pub async fn at_first_call(script: &Script, fault: Fault, url: &str) -> Self {
         let (hash, left) = (script.get_hash().to_owned(), Mutex::new(Some(fault)));
@@ -47,7 +67,7 @@ impl Wire {
             let is_call = request.windows(hash.len()).any(|bytes| bytes == hash.as_bytes());
             if is_call { left.lock().expect("nobody panics with it").take() } else { None }
         };
-        Self::leading_to(url, Arc::new(choose)).await
+        Self::leading_to(url, Box::new(choose)).await
     }
 
     /// Leads to the server at `url`; plays some fault at one call of a script in so many.
@@ -61,49 +81,50 @@ impl Wire {
                 _ => Fault::Late(Duration::from_millis(fastrand::u64(50..500))),
             })
         };
-        Self::leading_to(url, Arc::new(choose)).await
+        Self::leading_to(url, Box::new(choose)).await
     }
 
     /// How many faults were played: a test that met none proves nothing.
     pub fn played(&self) -> usize {
-        self.played.load(Ordering::SeqCst)
+        self.plan.played.load(Ordering::SeqCst)
     }
 
-    async fn leading_to(url: &str, choose: Arc<Choice>) -> Self {
+    async fn leading_to(url: &str, choose: Box<Choice>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let ours = format!("redis://{}", listener.local_addr().expect("it is bound"));
-        let (target, played) = (url.replace("redis://", ""), Arc::<AtomicUsize>::default());
-        let count = Arc::clone(&played);
+        let plan = Plan { choose, played: AtomicUsize::new(0), silences: AtomicUsize::new(0) };
+        let (target, plan) = (url.replace("redis://", ""), Arc::new(plan));
+        let wire = Self { url: ours, plan: Arc::clone(&plan) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 // While the server is away, clients are hung up on.
                 if let Ok(server) = TcpStream::connect(&target).await {
-                    tokio::spawn(lead(client, server, Arc::clone(&choose), Arc::clone(&count)));
+                    tokio::spawn(lead(client, server, Arc::clone(&plan)));
                 }
             }
         });
-        Self { url: ours, played }
+        wire
     }
 }
 
 /// What becomes of the next answer of one connection.
 type Next = Mutex<Option<Fault>>;
 
-async fn lead(client: TcpStream, server: TcpStream, choose: Arc<Choice>, played: Arc<AtomicUsize>) {
+async fn lead(client: TcpStream, server: TcpStream, plan: Arc<Plan>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let next = Next::default();
     tokio::select! {
-        () = requests(from_client, to_server, &*choose, &next) => {}
-        () = answers(from_server, to_client, &next, &played) => {}
+        () = requests(from_client, to_server, &plan, &next) => {}
+        () = answers(from_server, to_client, &plan, &next) => {}
     }
 }
 
 /// The hash is never split in practice: a call is written at once and is far smaller than the buffer.
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, choose: &Choice, next: &Next) {
+async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, next: &Next) {
     let mut buffer = vec![0; 1 << 20];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if let Some(fault) = choose(&buffer[..read]) {
+        if let Some(fault) = (plan.choose)(&buffer[..read]) {
             next.lock().expect("nobody panics with it").get_or_insert(fault);
         }
         if to.write_all(&buffer[..read]).await.is_err() {
@@ -112,11 +133,15 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, choose: &Choi
     }
 }
 
-async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, next: &Next, played: &AtomicUsize) {
+async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, next: &Next) {
     let mut buffer = vec![0; 1 << 20];
+    let silences = plan.silences.load(Ordering::SeqCst);
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let fault = next.lock().expect("nobody panics with it").take();
-        played.fetch_add(usize::from(fault.is_some()), Ordering::SeqCst);
+        let mut fault = next.lock().expect("nobody panics with it").take();
+        if plan.silences.load(Ordering::SeqCst) > silences {
+            fault = Some(Fault::Silent);
+        }
+        plan.played.fetch_add(usize::from(fault.is_some()), Ordering::SeqCst);
         let mut answer = &buffer[..read];
         match fault {
             None => {}
@@ -125,6 +150,10 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, next: &Next, p
             Some(Fault::Torn) => answer = &buffer[..read / 2],
             Some(Fault::HalfClosed) => {
                 drop(to.shutdown().await);
+                return std::future::pending().await;
+            }
+            Some(Fault::Silent) => {
+                while let Ok(1..) = from.read(&mut buffer).await {}
                 return std::future::pending().await;
             }
         }

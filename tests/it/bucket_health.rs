@@ -7,10 +7,12 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use darkroom::{
-    queue::{health::HealthBoard, periodic::Periodic},
+    queue::{connection, health::HealthBoard, periodic::Periodic},
     storage::probe::{HealthStatus, record::Record},
 };
-use darkroom_jobs::{Event, ImageId, JobId, Kind, Source, Status, Timestamp, Upload, redis_keys::Keys};
+use darkroom_jobs::{
+    Event, ImageId, JobId, Kind, Source, Status, Timestamp, Upload, redis_keys::Keys, wire::Connection,
+};
 use redis::AsyncCommands as _;
 use tokio::task::JoinSet;
 
@@ -20,9 +22,9 @@ fn keys() -> Keys {
     Keys::new("darkroom").expect("it is a namespace")
 }
 
-async fn connection(darkroom: &TestDarkroom) -> redis::aio::ConnectionManager {
+async fn connection(darkroom: &TestDarkroom) -> Connection {
     let client = redis::Client::open(darkroom.services.redis.url()).expect("it is a url");
-    client.get_connection_manager().await.expect("redis answers")
+    connection::managed(&client).expect("nothing is connected yet")
 }
 
 /// The ticks of `processes` processes at the same moment; says how many enqueued a job.
@@ -36,7 +38,7 @@ async fn ticks(darkroom: &TestDarkroom, processes: usize, period: Duration) -> u
 }
 
 /// Takes the job that is ready, if there is one, and ends it, as a worker would.
-async fn end_one(redis: &mut redis::aio::ConnectionManager) -> Option<JobId> {
+async fn end_one(redis: &mut Connection) -> Option<JobId> {
     let queue = keys().queue(Kind::BucketHealth);
     let id: Option<String> = redis.lpop(queue.active(), None).await.expect("redis answers");
     let id: JobId = id?.parse().expect("it is an id");

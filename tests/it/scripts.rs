@@ -2,11 +2,13 @@
 //!
 //! All calls are made by a user who may touch nothing but what the script's KEYS name.
 
+use std::collections::BTreeSet;
+
 use darkroom::queue::scripts::{JOBS_CLAIM, JOBS_SETTLE, LEASES_EXTEND, QUEUES_TICK, TOMBSTONE_WRITE};
 use darkroom_jobs::{Kind, ObjectKey};
 use redis::{AsyncCommands, Script};
 
-use crate::support::scripts::{DONE, Scripts};
+use crate::support::scripts::{DONE, Scripts, Settling, TICK, Tick};
 
 #[tokio::test]
 async fn a_claim_takes_ready_jobs_in_their_order_and_leases_each() {
@@ -66,6 +68,33 @@ async fn a_claim_drops_husks_of_jobs_that_are_settled_or_leased() {
 
     assert_eq!(rows.into_iter().map(|row| row.id).collect::<Vec<_>>(), ["good"]);
     assert!(scripts.more, "a claim that took all it asked for is repeated, husks or not");
+    assert!(scripts.active().await.is_empty());
+}
+
+/// A job that was cancelled while it was ready leaves a husk; it may be forgotten, and its id come anew, before a claim meets it.
+#[tokio::test]
+async fn the_husk_of_an_earlier_life_is_dropped_when_the_job_is_due_later() {
+    let mut scripts = Scripts::start().await;
+    for job in ["tried", "later", "pushed"] {
+        scripts.enqueue(job, "payload", None, false).await;
+        assert_eq!(scripts.cancel(job, "0").await, 1);
+    }
+    scripts.tick(Tick { done_max: 0, ..TICK }).await;
+    let husks = scripts.active().await;
+    assert_eq!(scripts.enqueue("tried", "payload", None, false).await.0, 1);
+    assert_eq!(scripts.enqueue("later", "payload", None, true).await.0, 1);
+    let () = scripts.redis.hset(scripts.queue.data(), "pushed", "payload").await.unwrap();
+    scripts.score(scripts.queue.scheduled(), "pushed", 4_000_000_000.0).await;
+
+    let rows = scripts.claim(&["t1"]).await;
+    let again = Settling { outcome: "again", after_ms: 60_000, ..DONE };
+    assert_eq!(scripts.settle("tried", "t1", &again).await.unwrap(), 1);
+    let early = scripts.claim(&["t2", "t3", "t4", "t5"]).await;
+
+    assert_eq!(husks, ["tried", "later", "pushed"]);
+    assert_eq!((rows.len(), early), (1, vec![]));
+    let scheduled = scripts.zset(scripts.queue.scheduled()).await.into_iter().map(|(job, _)| job);
+    assert_eq!(scheduled.collect::<BTreeSet<_>>(), husks.into_iter().collect());
     assert!(scripts.active().await.is_empty());
 }
 

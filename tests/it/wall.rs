@@ -125,11 +125,39 @@ async fn a_decoder_that_was_taken_over_reaches_no_file_no_socket_and_no_other_pr
     let tried = tried(&sandbox).await;
 
     let names: Vec<_> = tried.iter().map(|(name, _)| name.as_str()).collect();
-    let all = ["file", "create", "socket", "memory", "read", "trace", "signal", "fork", "limit", "execute"];
+    let all = [
+        "file", "create", "socket", "memory", "read", "trace", "signal", "fork", "thread", "limit", "execute",
+    ];
     assert_eq!(names, all);
     for (what, end) in &tried {
         assert_eq!(*end, EPERM.to_string(), "{what}");
     }
+}
+
+/// Decoders of films like to have a thread for each core.
+#[tokio::test]
+async fn heic_and_avif_are_made_where_no_thread_can_be_started() {
+    let sandbox = sandbox(&[]);
+    assert!(tried(&sandbox).await.contains(&("thread".into(), EPERM.to_string())));
+
+    for name in [
+        "plain.heic",
+        "grid.heic",
+        "10-bit.heic",
+        "alpha.heic",
+        "plain.avif",
+        "10-bit.avif",
+        "444.avif",
+        "alpha.avif",
+    ] {
+        let direct = imaging::normalize(&picture(name), &Preset::USER_PHOTO, &Limits::default(), &mut |_| {});
+
+        let behind = made(&sandbox, picture(name)).await;
+
+        let direct = direct.expect("it is a picture");
+        assert_eq!(behind.expect("it is made").normalized, direct, "{name}");
+    }
+    assert!(measured(&sandbox).contains("darkroom_decoder_held{by=\"seccomp\"} 1"));
 }
 
 /// One wall may be missing, in a container or on an old kernel. The other holds without it.

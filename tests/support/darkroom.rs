@@ -13,7 +13,7 @@ use darkroom::{
     storage::{Storage, list::Prefix, put::ObjectAttributes},
 };
 use darkroom_jobs::{
-    ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload, redis_keys::Keys,
+    ImageId, JobId, Kind, ObjectKey, Producer, Receipt, Source, Status, Upload, redis_keys::Keys, wire,
 };
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -188,7 +188,7 @@ impl TestDarkroom {
         Inspector::new(self.producer.clone(), connection, keys)
     }
 
-    fn connection(&self) -> (redis::aio::ConnectionManager, Keys) {
+    fn connection(&self) -> (wire::Connection, Keys) {
         let settings = self.services.settings::<config::Redis>().expect("the services' settings are right");
         let client = connection::client(&settings).expect("a url");
         (connection::managed(&client).expect("a url"), settings.namespace)

@@ -13,7 +13,6 @@ use redis::{
 };
 use tempfile::TempDir;
 
-
 /// How long an answer may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -179,7 +178,8 @@ impl Scripts {
 
     pub async fn claim_with(&mut self, script: &Script, tokens: &[&str]) -> Vec<Row> {
         let q = &self.queue;
-        let keys = [q.active(), q.leases(), q.data(), q.done(), q.dead(), q.paused(), q.meta_prefix()];
+        let sets = [q.active(), q.leases(), q.data(), q.done(), q.dead(), q.paused()];
+        let keys = [&sets[..], &[q.meta_prefix(), q.scheduled()]].concat();
         let lease_ms = self.lease_ms.to_string();
         let args = [&[&*lease_ms, "2097152", "4096"], tokens].concat();
         let answer: Vec<redis::Value> =

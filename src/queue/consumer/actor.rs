@@ -1,6 +1,5 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed, time::Instant};
 
-use darkroom_jobs::wire;
 use tracing::{error, info, warn};
 
 use super::ending::Ending;
@@ -18,7 +17,7 @@ const EXCERPT: usize = 4 << 10;
 
 pub(super) struct Actor {
     pub queues: BTreeMap<Kind, Queue>,
-    pub redis: ConnectionManager,
+    pub redis: Connection,
     pub keys: Keys,
     pub upkeep: Upkeep,
     pub lease: Duration,
@@ -167,15 +166,12 @@ impl Actor {
             self.calls.spawn(async move {
                 let mut call = scripts::JOBS_CLAIM.prepare_invoke();
                 call.key(keys.active()).key(keys.leases()).key(keys.data()).key(keys.done()).key(keys.dead());
-                call.key(keys.paused()).key(keys.meta_prefix());
+                call.key(keys.paused()).key(keys.meta_prefix()).key(keys.scheduled());
                 call.arg(milliseconds(lease)).arg(PAYLOAD_LIMIT).arg(EXCERPT);
                 for _ in &slots {
                     call.arg(ulid::Ulid::generate().to_string());
                 }
                 let answer = metrics.timed(Call::Claim, call.invoke_async(&mut redis)).await;
-                if let Err(error) = &answer {
-                    wire::leave_replica(&mut redis, error).await;
-                }
                 Answer::Claimed { kind, slots, answer }
             });
         }
@@ -227,7 +223,6 @@ impl Actor {
                     Err(error) => {
                         failures += 1;
                         warn!(error = %error, failures, job.kind = %lease.kind, "hand-back failed");
-                        wire::leave_replica(&mut redis, &error).await;
                         tokio::time::sleep(connection::backoff(failures)).await;
                     }
                 }
@@ -242,13 +237,7 @@ impl Actor {
             return;
         }
         let (mut redis, upkeep) = (self.redis.clone(), self.upkeep.begin());
-        self.calls.spawn(async move {
-            let answer = upkeep.run(&mut redis).await;
-            if let Err(error) = &answer {
-                wire::leave_replica(&mut redis, error).await;
-            }
-            Answer::Ticked(answer)
-        });
+        self.calls.spawn(async move { Answer::Ticked(upkeep.run(&mut redis).await) });
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use darkroom_jobs::wire;
 use tracing::warn;
 
 use super::{
@@ -46,7 +45,6 @@ impl Actor {
                     }
                     Err(error) => {
                         warn!(error = %error, jobs = batch.len(), job.kind = %kind, "settlement failed");
-                        wire::leave_replica(&mut redis, &error).await;
                         Answer::Settled { kind, again: batch }
                     }
                 }
@@ -74,7 +72,6 @@ impl Actor {
                     Err(error) => {
                         failures += 1;
                         warn!(error = %error, failures, job.kind = %lease.key().kind, "settlement failed again");
-                        wire::leave_replica(&mut redis, &error).await;
                     }
                 }
             };

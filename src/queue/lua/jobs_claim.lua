@@ -8,6 +8,7 @@
 -- KEYS[5]  dead     zset  <q>:dead       likewise
 -- KEYS[6]  paused   str   <q>:paused     present while the queue is paused
 -- KEYS[7]  meta     hash  <q>:meta:      prefix of every job's hash
+-- KEYS[8]  scheduled zset <q>:scheduled  jobs that are due later: an id of theirs in `active` is a husk too
 -- ARGV[1]  lease_ms        length of a lease
 -- ARGV[2]  payload_limit   bytes of the largest payload that is handed out whole; more than that in all ends the answer
 -- ARGV[3]  excerpt         bytes of a larger one that are handed out
@@ -16,8 +17,8 @@
 -- Returns  {Redis ms, 1 when more jobs may be ready else 0, {id, token, payload, payload bytes, attempts, max_attempts,
 --          deliveries, crashes, enqueued ms, ready ms, first delivery ms, first deferral ms, note, reason}…}
 -- Repeat   takes other jobs: a lost answer leaves leases that nobody renews, and the reaper returns those
-local active, leases, data, done, dead, paused, meta_prefix =
-    KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local active, leases, data, done, dead, paused, meta_prefix, scheduled =
+    KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local lease_ms, payload_limit, excerpt = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local wanted = #ARGV - 3
 if not lease_ms or not payload_limit or not excerpt or wanted < 1 or wanted > 100 then
@@ -31,12 +32,14 @@ end
 -- Redis takes twenty times as long to write a number as to take a text.
 local now_text, end_text = string.format('%.0f', now), string.format('%.0f', now + lease_ms)
 
--- A job that was seen and waits is none; of any other the places tell where it could be.
-local function is_husk(id, seen, status)
+-- A job that was seen and waits is none, unless it was put off and an earlier life of its id left a husk; of any other the
+-- places tell where it could be.
+local function is_husk(id, seen, status, ready_at)
     if seen and (status == 'Queued' or status == 'Pending') then
-        return false
+        return ready_at and redis.call('ZSCORE', scheduled, id)
     end
     return redis.call('ZSCORE', done, id) or redis.call('ZSCORE', dead, id) or redis.call('ZSCORE', leases, id)
+        or redis.call('ZSCORE', scheduled, id)
         -- A cancelled job may be forgotten before its husk is met.
         or (redis.call('HEXISTS', data, id) == 0 and redis.call('EXISTS', meta_prefix .. id) == 0)
 end
@@ -62,7 +65,7 @@ for i, id in ipairs(ids) do
     local meta, token = meta_prefix .. id, ARGV[3 + i]
     local known = redis.pcall('HMGET', meta, 'dr_seen', 'status', 'attempts', 'max_attempts', 'dr_deliveries',
         'dr_crashes', 'dr_enqueued_at', 'dr_ready_at', 'dr_first_at', 'dr_deferred_at', 'dr_note', 'dr_reason')
-    if not is_husk(id, known[1] == id, known[2]) then
+    if not is_husk(id, known[1] == id, known[2], known[8]) then
         if known[1] ~= id then
             known = see(id, meta, known)
         end

@@ -136,9 +136,6 @@ impl ReferenceStateMachine for Calls {
         };
         let fresh = |id: &String| !state.ids.contains(id);
         match call {
-            // A cancelled job that is forgotten before a claim meets its husk, and is then enqueued once more, would be
-            // ready twice: nobody may do that before a claim has passed.
-            Call::Enqueue { id, .. } => !state.queue.is_forgotten_husk(id),
             Call::Push { id, .. } => fresh(id),
             Call::Claim { tokens } => {
                 tokens.iter().all(|token| state.issued.iter().all(|(_, given)| given != token))
@@ -236,14 +233,12 @@ fn on_known_jobs(state: &State) -> Vec<(u32, BoxedStrategy<Call>)> {
     let ids = state.ids.clone();
     let deliveries: Vec<_> =
         ids.iter().map(|id| (id.clone(), state.queue.jobs.get(id).map_or(0, |job| job.deliveries))).collect();
-    let husks: Vec<_> = ids.iter().filter(|id| state.queue.is_forgotten_husk(id)).cloned().collect();
-    let not_husk = move |id: &String| !husks.contains(id);
     let keys: Vec<_> =
         ids.iter().map(|id| (id.clone(), state.queue.jobs.get(id).and_then(|job| job.key))).collect();
     let cancels = (select(deliveries), prop::bool::weighted(0.9))
         .prop_map(|((id, right), is_right)| Call::Cancel { id, deliveries: right + u32::from(!is_right) });
     vec![
-        (3, enqueues(select(ids.clone()).prop_filter("a husk", not_husk).boxed())),
+        (3, enqueues(select(ids.clone()).boxed())),
         (4, cancels.boxed()),
         (3, select(keys).prop_map(|(id, key)| Call::Discard { id, key }).boxed()),
         (3, prop::collection::vec(select(ids), 1..4).prop_map(|ids| Call::Retry { ids }).boxed()),

@@ -86,20 +86,14 @@ impl StateMachineTest for Walk {
 
     fn check_invariants(_: &Redis, state: &State) {
         let queue = &state.queue;
-        for (id, job) in &queue.jobs {
-            let places = [
-                queue.scheduled.contains_key(id),
-                queue.leases.contains_key(id),
-                queue.done.contains(id),
-                queue.dead.contains(id),
-            ];
-            let places = places.into_iter().filter(|there| *there).count();
-            let ready = usize::from(queue.active.contains(id));
-            // A cancelled job may linger among the ready ones.
-            let husk = ready == 1 && queue.done.contains(id);
+        for id in queue.jobs.keys().chain(&queue.active) {
+            let places = queue.places(id);
+            let ready = queue.active.iter().filter(|ready| *ready == id).count();
+            let husks = queue.husks.get(id).copied().unwrap_or_default();
+            let waits = queue.jobs.contains_key(id) && places == 0;
             assert!(
-                places + ready == 1 || husk,
-                "{id} is in {places} places, and {ready} times ready: {job:?}"
+                places <= 1 && ready == husks + usize::from(waits),
+                "{id} is in {places} places, and {ready} times ready, of which husks {husks}"
             );
         }
     }

@@ -35,6 +35,8 @@ pub enum Outcome {
 pub struct Queue {
     pub jobs: BTreeMap<String, Job>,
     pub active: VecDeque<String>,
+    /// How many of each id in `active` are left of lives that were cancelled.
+    pub husks: BTreeMap<String, usize>,
     /// Whether it is due.
     pub scheduled: BTreeMap<String, bool>,
     /// Whether its time is over.
@@ -49,6 +51,17 @@ pub struct Queue {
 impl Queue {
     fn holds(&self, id: &str, token: &str) -> bool {
         self.leases.contains_key(id) && self.jobs[id].token.as_deref() == Some(token)
+    }
+
+    /// How many places have it, beside those for ready jobs.
+    pub fn places(&self, id: &str) -> usize {
+        let there = [
+            self.scheduled.contains_key(id),
+            self.leases.contains_key(id),
+            self.done.contains(id),
+            self.dead.contains(id),
+        ];
+        there.into_iter().filter(|there| *there).count()
     }
 
     fn job(&mut self, id: &str) -> &mut Job {
@@ -96,8 +109,8 @@ impl Queue {
         }
         for token in tokens {
             let Some(id) = self.active.pop_front() else { break };
-            let settled = self.done.contains(&id) || self.dead.contains(&id);
-            if settled || self.leases.contains_key(&id) || !self.jobs.contains_key(&id) {
+            if !self.jobs.contains_key(&id) || self.places(&id) > 0 {
+                *self.husks.get_mut(&id).expect("a job that is elsewhere was cancelled once") -= 1;
                 continue;
             }
             let job = self.job(&id);
@@ -174,7 +187,9 @@ impl Queue {
         if job.deliveries != deliveries {
             return 4;
         }
-        self.scheduled.remove(id);
+        if self.scheduled.remove(id).is_none() {
+            *self.husks.entry(id.to_owned()).or_default() += 1;
+        }
         self.done.insert(id.to_owned());
         1
     }
@@ -234,11 +249,6 @@ impl Queue {
             }
         }
         (promoted, over.len() as u64)
-    }
-
-    /// Whether a job that was cancelled and forgotten is still among the ready ones.
-    pub fn is_forgotten_husk(&self, id: &str) -> bool {
-        !self.jobs.contains_key(id) && self.active.iter().any(|ready| ready == id)
     }
 
     /// All settled jobs are forgotten; their keys lead nowhere until their time is over.

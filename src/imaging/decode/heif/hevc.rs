@@ -1,4 +1,4 @@
-//! HEVC → planes.
+//! HEVC → planes. This decoder starts no thread (that of whole files, which is not used, does): the sandbox allows none.
 
 use heifer::heifer_hevc_dec::{
     Error as HevcError,
