@@ -76,7 +76,7 @@ impl Writer {
             .zip(&written[..])
             .map(|(&count, &(_, length))| u64::from(count) * u64::from(length));
         let bytes = usize::try_from(lengths.sum::<u64>() / 8).expect("less than what the tokens take");
-        out.reserve(bytes + bytes / 128 + BATCH);
+        out.reserve(bytes + bytes / 128 + 2 * (BATCH + WINDOW));
         Self { out, codes: written, raw: Box::new([0; BATCH + WINDOW]), len: 0, bits: 0, count: 0 }
     }
 

@@ -16,7 +16,7 @@ const BASE_BYTES: u64 = 8 << 20;
 const MARGIN: u64 = 110;
 
 /// Bytes for each pixel while a JPEG is written: the pixels, what a photo's are coded as, and the file. Of noise it is more,
-/// by less than what any picture takes.
+/// which the sandbox allows for.
 const WRITING_GREY: u64 = 2;
 const WRITING_QUARTER_COLOR: u64 = 5;
 const WRITING_FULL_COLOR: u64 = 6;
