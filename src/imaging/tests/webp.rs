@@ -52,7 +52,7 @@ fn only_the_bare_picture_without_alpha_reaches_c() {
         vec![extended(0), chunk(b"ANMF", &[0; 16]), plain.clone()],
         vec![lossless.clone(), plain.clone()],
         vec![chunk(b"VP8 ", b"\x2f\0\0\0\0\0\0\0\0\0")],
-        vec![chunk(b"VP8 ", &file(&[plain.clone()]))],
+        vec![chunk(b"VP8 ", &file(std::slice::from_ref(&plain)))],
         vec![chunk(b"VP8 ", &[&[vp8[0] | 1], &vp8[1..]].concat())],
         vec![],
     ] {
