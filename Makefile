@@ -35,8 +35,8 @@ conformance: ## run the storage suite on the embedded server, Ceph, moto and Gar
 check: ## everything but the tests: format, lints, docs, licences, unused dependencies, log lines, deployment
 	@scripts/check
 
-bench: ## measure the pixels, on rendered pictures and on photos in target/photos (ARGS="-- jpeg" takes some)
-	@cargo bench --bench normalize $(ARGS)
+bench: ## measure pictures and their stages, rendered ones and photos in target/photos (ARGS="-- jpeg" takes some)
+	@cargo bench --bench normalize --bench stages $(ARGS)
 
 compare: ## CPU and memory of a photo beside sharp, libvips and Pillow (ARGS="photo.jpg" takes yours)
 	@benches/compare/run $(ARGS)

@@ -82,7 +82,7 @@ def measure(photo, programs, args, work):
 
 
 def geometric_mean(values):
-    return math.exp(statistics.fmean(map(math.log, values))) if values else math.nan
+    return math.exp(statistics.fmean(map(math.log, values)))
 
 
 def table(results, names):
@@ -98,9 +98,26 @@ def table(results, names):
         cells.append(" · ".join(f"{seen[name][1] / 1e6:.0f}" if name in seen else "–" for name in names))
         cells.append(f"{ours[2] / 1e3:.0f}" if ours else "–")
         lines.append("| " + " | ".join(cells) + " |")
-    means = [f"{geometric_mean(ratios(results, name)):.2f} ×" if ratios(results, name) else "–" for name in others]
-    lines.append("| **geometric mean** | | " + " | ".join(f"**{mean}**" for mean in means) + " | | |")
+    kinds = dict.fromkeys(kind(photo) for photo in results)
+    groups = {which: {photo: seen for photo, seen in results.items() if kind(photo) == which} for which in kinds}
+    if len(groups) > 1:
+        groups["all"] = results
+    for which, group in groups.items():
+        means = [mean(group, name) for name in others]
+        lines.append(f"| **geometric mean, {which}** | | " + " | ".join(f"**{mean}**" for mean in means) + " | | |")
     return "\n".join(lines)
+
+
+KINDS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WebP", "heic": "HEIC", "heif": "HEIC", "avif": "AVIF"}
+
+
+def kind(photo):
+    return KINDS.get(Path(photo).suffix.lower().removeprefix("."), "others")
+
+
+def mean(group, name):
+    both = ratios(group, name)
+    return f"{geometric_mean(both):.2f} ×" if both else "–"
 
 
 def ratio(seen, name):

@@ -24,8 +24,9 @@ pub struct Plan {
 impl Plan {
     /// The sides of the result before it is turned.
     pub fn fit(&self, width: usize, height: usize) -> (usize, usize) {
-        let scale = (f64::from(self.max_side) / width.max(height) as f64).min(1.0);
-        let side = |side: usize| ((side as f64 * scale).round() as usize).max(1);
+        let longest = width.max(height);
+        let most = (self.max_side as usize).min(longest);
+        let side = |side: usize| ((side * most + longest / 2) / longest).max(1);
         (side(width), side(height))
     }
 }

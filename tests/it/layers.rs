@@ -61,14 +61,22 @@ fn apalis_is_named_in_its_few_files() {
 }
 
 #[test]
-fn unsafe_code_is_in_one_file() {
-    // Faults that tests ask for are compiled for tests alone.
-    let known = ["src/sandbox/sys.rs", "src/sandbox/faults.rs", "src/imaging/decode/heif/av1.rs"];
+fn unsafe_code_is_in_few_files() {
+    // System calls, two decoders behind the wall, the encoder of a fixture, and faults that are compiled for tests alone. `jpeg/` denies it
+    // but for the file that asks the processor.
+    let known = [
+        "src/sandbox/sys.rs",
+        "src/sandbox/faults.rs",
+        "src/imaging/decode/heif/av1.rs",
+        "src/imaging/decode/vp8.rs",
+        "src/dev/pictures/vp8.rs",
+        "jpeg/src/arch.rs",
+    ];
     let is_unsafe = |line: &str| {
         let code = line.split("//").next().unwrap_or_default();
         ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| code.contains(word))
     };
-    let rooms = ["src", "jobs/src", "resize/src"].into_iter().flat_map(rust_files);
+    let rooms = ["src", "jobs/src", "jpeg/src", "resize/src"].into_iter().flat_map(rust_files);
     let elsewhere: Vec<_> = rooms
         .filter(|file| !known.iter().any(|known| file.ends_with(known)))
         .filter(|file| fs::read_to_string(file).unwrap().lines().any(is_unsafe))

@@ -47,7 +47,7 @@ impl Writer {
     /// Writes headers, with the shortest codes for what a histogram counts.
     pub fn new(histogram: &[u32; IDS], quants: &[Quant; 2], head: &Head<'_>) -> Self {
         let Head { layout, sides: (width, height), segments } = *head;
-        let mut out = Vec::with_capacity(1 << 20);
+        let mut out = Vec::new();
         out.extend_from_slice(&[
             0xff, 0xd8, 0xff, 0xe0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0,
         ]);
@@ -70,6 +70,13 @@ impl Writer {
             }
         }
         scan_header(&mut out, layout);
+        // As long as it will be with the tokens that are counted; zeros are stuffed into one byte of 256, on average.
+        let lengths = histogram
+            .iter()
+            .zip(&written[..])
+            .map(|(&count, &(_, length))| u64::from(count) * u64::from(length));
+        let bytes = usize::try_from(lengths.sum::<u64>() / 8).expect("less than what the tokens take");
+        out.reserve(bytes + bytes / 128 + BATCH);
         Self { out, codes: written, raw: Box::new([0; BATCH + WINDOW]), len: 0, bits: 0, count: 0 }
     }
 

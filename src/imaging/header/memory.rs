@@ -6,7 +6,7 @@
 use super::{
     super::{Preset, encode, fit},
     Format, Header,
-    colors::Colors,
+    colors::{CodePoints, Colors, Transfer},
 };
 
 /// What any picture takes: decoder and encoder states, tables of colors, the thumbnail, bytes.
@@ -15,10 +15,19 @@ const BASE_BYTES: u64 = 8 << 20;
 /// For fragments and what grows with the entropy of a picture, in hundredths.
 const MARGIN: u64 = 110;
 
-/// Bytes for each pixel while a JPEG is written: planes, coefficients and the pixels themselves.
-const WRITING_GREY: u64 = 4;
-const WRITING_QUARTER_COLOR: u64 = 11;
-const WRITING_FULL_COLOR: u64 = 18;
+/// Bytes for each pixel while a JPEG is written: the pixels, what a photo's are coded as, and the file. Of noise it is more,
+/// by less than what any picture takes.
+const WRITING_GREY: u64 = 2;
+const WRITING_QUARTER_COLOR: u64 = 5;
+const WRITING_FULL_COLOR: u64 = 6;
+
+/// The same for a progressive JPEG: planes, coefficients and the pixels.
+const PROGRESSIVE_GREY: u64 = 4;
+const PROGRESSIVE_QUARTER_COLOR: u64 = 11;
+const PROGRESSIVE_FULL_COLOR: u64 = 18;
+
+/// Code points of curves whose black is not black: ITU-T H.273, table 3.
+const LOGARITHMIC: [u8; 2] = [9, 10];
 
 /// What a decoded pixel is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +63,8 @@ impl Header {
     pub fn peak_bytes(&self, preset: &Preset) -> u64 {
         let (width, height) = self.result(preset);
         let result = u64::from(width) * u64::from(height);
-        let stages = [self.decoding(), self.shrinking(width, height), self.coloring(result)];
+        let stages =
+            [self.decoding(), self.shrinking(width, height), self.coloring(result), self.flattening(result)];
         let most = stages.into_iter().fold(result * self.writing(preset), u64::max);
         BASE_BYTES + most * MARGIN / 100
     }
@@ -96,13 +106,21 @@ impl Header {
         self.pixels() * size * copies + (halfway + u64::from(width) * u64::from(height)) * size
     }
 
-    /// Conversion may go by 16 bits and a copy.
+    /// Where a profile's black is not black, conversion goes by 16 bits and a copy.
     fn coloring(&self, result: u64) -> u64 {
         let pixel = self.pixel.kept();
+        let keeps_black = match &self.colors {
+            Colors::CodePoints(CodePoints { transfer: Transfer::Standard(curve), .. }) => {
+                !LOGARITHMIC.contains(curve)
+            }
+            Colors::Icc(_) => false,
+            Colors::Srgb | Colors::Gamma(_) | Colors::CodePoints(_) => true,
+        };
         // Their pixels may say of colors what their header does not.
         let may_say_more = matches!(self.format, Format::Heic | Format::Avif);
         let copies = match (&self.colors, pixel.bytes) {
             (Colors::Srgb, _) if !may_say_more => 1,
+            _ if keeps_black => 2,
             (_, 1) => 5,
             _ => 3,
         };
@@ -110,11 +128,20 @@ impl Header {
         result * size * copies
     }
 
+    /// The result with alpha, and on white.
+    fn flattening(&self, result: u64) -> u64 {
+        if self.pixel.has_alpha() { result * (Pixel::RGBA.size() + Pixel::RGB.size()) } else { 0 }
+    }
+
     fn writing(&self, preset: &Preset) -> u64 {
-        match self.pixel.channels {
-            1 => WRITING_GREY,
-            _ if encode::has_full_color(encode::quality(preset, self.jpeg_quality)) => WRITING_FULL_COLOR,
-            _ => WRITING_QUARTER_COLOR,
+        let full = encode::has_full_color(encode::quality(preset, self.jpeg_quality));
+        match (self.pixel.channels, full, preset.progressive) {
+            (1, _, false) => WRITING_GREY,
+            (1, _, true) => PROGRESSIVE_GREY,
+            (_, false, false) => WRITING_QUARTER_COLOR,
+            (_, false, true) => PROGRESSIVE_QUARTER_COLOR,
+            (_, true, false) => WRITING_FULL_COLOR,
+            (_, true, true) => PROGRESSIVE_FULL_COLOR,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The lane beside the general way: the same pictures, and damage is judged by the general way alone.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use darkroom_jobs::Encoding;
 
 use super::*;
@@ -25,10 +26,21 @@ fn assert_the_same_picture(jpeg: &[u8], preset: &Preset, name: &str) {
     let told =
         |made: &Normalized| Facts { thumbhash: String::new(), dominant: String::new(), ..made.facts.clone() };
     assert_eq!(told(&lane), told(&general), "{name}");
+    // A step of one of its waves is some levels.
+    let (left, right) = (seen(&lane), seen(&general));
+    let apart: f64 = left.iter().zip(&right).map(|(a, b)| f64::from(a.abs_diff(*b))).sum();
+    let mean = apart / left.len() as f64;
+    assert!(left.len() == right.len() && mean <= 5.0, "{name}: the thumbhash is {mean:.1} levels off");
     let (left, right) = (pixels(&lane.jpeg), pixels(&general.jpeg));
     assert_eq!(left.dimensions(), right.dimensions(), "{name}");
     let difference = difference(&left, &right);
     assert!(difference <= 1.0, "{name}: {difference:.2} levels");
+}
+
+/// What a ThumbHash shows: 32 px at most, RGBA.
+fn seen(made: &Normalized) -> Vec<u8> {
+    let hash = STANDARD.decode(&made.facts.thumbhash).unwrap();
+    thumbhash::thumb_hash_to_rgba(&hash).unwrap().2
 }
 
 /// Segments behind the start of a file.
@@ -134,4 +146,15 @@ fn a_frame_that_is_not_the_headers_is_not_believed() {
     assert!(!takes(&Header { width: SIDES.0 - 1, ..header.clone() }));
     assert!(!takes(&Header { height: SIDES.1 + 1, ..header.clone() }));
     assert!(!takes(&grey));
+}
+
+proptest! {
+    #[test]
+    fn both_ways_fit_a_picture_into_the_same_sides(width in 1_u32..20_000, height in 1_u32..20_000, max_side in 1_u32..20_000) {
+        let plan = darkroom_jpeg::Plan { max_side, ..darkroom_jpeg::Plan::default() };
+
+        let (lane_width, lane_height) = plan.fit(width as usize, height as usize);
+
+        prop_assert_eq!((lane_width as u32, lane_height as u32), fit::fitted((width, height), max_side));
+    }
 }
