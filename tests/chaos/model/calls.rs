@@ -115,6 +115,12 @@ impl ReferenceStateMachine for Calls {
         if !state.ids.is_empty() {
             calls.extend(on_known_jobs(state));
         }
+        let is_forgotten = |id: &&String| !state.queue.jobs.contains_key(*id);
+        let husks: Vec<_> = state.queue.active.iter().filter(is_forgotten).cloned().collect();
+        if !husks.is_empty() {
+            // The id of a job that was cancelled and forgotten comes anew, before a claim has met its husk.
+            calls.push((15, enqueues(select(husks).boxed())));
+        }
         if !state.issued.is_empty() {
             calls.extend(on_deliveries(state));
         }
