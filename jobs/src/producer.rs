@@ -156,7 +156,7 @@ impl Producer {
     /// # Errors
     ///
     /// * `job_malformed`: the payload has more than 2 MiB, or an option is out of its range.
-    /// * What [`Source::check`] says of the original.
+    /// * What [`Source::check`](crate::Source::check) says of the original.
     /// * `idempotency_conflict`: the key belongs to another payload.
     /// * `queue_full`: Redis has reached `maxmemory`.
     /// * `queue_unavailable`: the outcome is unknown; repeat with the same `job_id` or `idempotency_key`.

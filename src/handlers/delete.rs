@@ -1,4 +1,4 @@
-//! Removes one image for good, or everything of an owner ([`erase`](super::erase)).
+//! Removes one image for good, or everything of an owner ([`erase`]).
 //!
 //! 1. Write its tombstone: from now on no upload can bring it back.
 //! 2. Remove the object and its variants.
@@ -12,7 +12,7 @@ use super::{
     context::Context,
     erase,
     error::JobError,
-    purge::{Removed, purge},
+    purge::{Refusals, Removed, purge, remove},
     report::Report,
     scope::Scope,
 };
@@ -41,8 +41,11 @@ async fn image(ctx: &Context, target: &Target, key: &ObjectKey) -> Result<Deleti
     ctx.reached(Step::Buried).await;
 
     let (image, originals) = (Scope::image(key), Scope::originals_of_image(key));
-    let mut removed = purge(&ctx.storage, &image).await?;
-    removed.add(&purge(&ctx.storage, &originals).await?);
+    // A picture that is locked keeps its originals, which tell where it was taken, from nobody.
+    let mut refused = Refusals::default();
+    let mut removed = remove(&ctx.storage, &image, &mut refused).await?;
+    removed.add(&remove(&ctx.storage, &originals, &mut refused).await?);
+    refused.result()?;
     ctx.reached(Step::Removed).await;
 
     let left = purge(&ctx.storage, &image).await?;

@@ -17,7 +17,7 @@ use super::{
     context::Context,
     delete::{describe, nothing_hides},
     error::JobError,
-    purge::{Refusals, Removed, Walk, purge},
+    purge::{Refusals, Removed, Walk, remove},
     scope::{Cutoff, Scope},
 };
 use crate::{
@@ -73,7 +73,8 @@ impl Progress {
     /// Takes over what the tombstone says. One that was lost since protected nothing: the sweeps count from now.
     fn stand_at(&mut self, grave: &Grave) {
         let is_first = self.deleted_ms == 0;
-        let is_lost = !is_first && !grave.stood;
+        // One that is written for the first time is of this very moment; a retried erasure brings its own from before.
+        let is_lost = !grave.stood && grave.deleted_at < grave.now;
         if is_lost {
             warn!("tombstone of an erasure was lost; its sweeps begin anew");
         }
@@ -175,19 +176,16 @@ impl<'a> Erasure<'a> {
     /// An original that a job named outside of the owner's own folder, which the sweep takes anyway.
     async fn remove_original(&mut self, key: &StagedKey) -> Result<(), JobError> {
         let scope = Scope::original(key, self.cutoff);
-        let removed = purge(&self.ctx.storage, &scope).await?;
+        let removed = remove(&self.ctx.storage, &scope, &mut self.progress.refused).await?;
         self.note_removed(&removed);
         Ok(())
     }
 
     /// Removes what there is in the bucket; says whether it came to its end.
     async fn sweep(&mut self) -> Result<bool, JobError> {
-        // What an earlier delivery was refused is met again, unless this one goes on behind it.
-        let refused = std::mem::take(&mut self.progress.refused);
-        let (first, mut after, mut refused) = match self.progress.at.take() {
-            Some((scope, after)) => (scope, after, refused),
-            None => (0, None, Refusals::default()),
-        };
+        // Of originals that jobs named, and of what an earlier delivery met before it ended its turn.
+        let mut refused = std::mem::take(&mut self.progress.refused);
+        let (first, mut after) = self.progress.at.take().unwrap_or_default();
         for (number, scope) in self.scopes().iter().enumerate().skip(first) {
             let mut walk = Walk::new(&self.ctx.storage, scope, after.take());
             while !walk.has_ended() {

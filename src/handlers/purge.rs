@@ -213,12 +213,23 @@ fn denied(entry: &Listed) -> NotDeleted {
 ///
 /// When a request failed, or the bucket kept something that was to be removed; the rest is removed by then.
 pub async fn purge(storage: &Storage, scope: &Scope) -> Result<Removed, JobError> {
-    let (mut removed, mut refused) = (Removed::default(), Refusals::default());
+    let mut refused = Refusals::default();
+    let removed = remove(storage, scope, &mut refused).await?;
+    refused.result()?;
+    Ok(removed)
+}
+
+/// Removes all of a scope but what the bucket refuses, which is noted.
+///
+/// # Errors
+///
+/// When a request failed.
+pub async fn remove(storage: &Storage, scope: &Scope, refused: &mut Refusals) -> Result<Removed, JobError> {
+    let mut removed = Removed::default();
     let mut walk = Walk::new(storage, scope, None);
     while !walk.has_ended() {
-        walk.page(&mut removed, &mut refused).await?;
+        walk.page(&mut removed, refused).await?;
     }
-    refused.result()?;
     Ok(removed)
 }
 

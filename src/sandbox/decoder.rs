@@ -189,6 +189,11 @@ impl Decoder {
         self.served >= MAX_SERVED || self.busy >= MAX_BUSY
     }
 
+    /// Whether it has died since its last picture, as one that the kernel takes when memory is short.
+    pub fn is_gone(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(Some(_)))
+    }
+
     /// Has a picture made, or refused, within the deadline.
     ///
     /// # Errors
@@ -270,7 +275,8 @@ impl Decoder {
         let _ = self.process.wait();
     }
 
-    fn last_words(&mut self) -> String {
+    /// The end of what it wrote to standard error, printable.
+    pub fn last_words(&mut self) -> String {
         let mut words = Vec::new();
         // What was read until an error is what there is.
         let _ = { &self.words }.take(MAX_WORDS).read_to_end(&mut words);

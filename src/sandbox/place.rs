@@ -215,6 +215,14 @@ impl Board {
 
     /// Makes one picture; the decoder comes back if it is still of use.
     fn make(&self, mut decoder: Decoder, order: Order, busy: Counted<'_>) -> Option<Decoder> {
+        if decoder.is_gone() {
+            // No picture is to blame for that: the next decoder makes it.
+            warn!(decoder.words = decoder.last_words(), "decoder died idle");
+            drop(busy);
+            self.lock().waiting.push_front(order);
+            self.work.notify_one();
+            return None;
+        }
         if !order.call.begin(decoder.control()) {
             return Some(decoder);
         }

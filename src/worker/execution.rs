@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use darkroom_jobs::Source;
+use darkroom_jobs::{Kind, Source};
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinError, JoinSet},
@@ -163,7 +163,9 @@ fn judge(job: &ClaimedJob) -> Result<AnyJob, Failure> {
 }
 
 fn expired(envelope: &Envelope, job: &ClaimedJob) -> bool {
-    envelope.expires_at.is_some_and(|at| at <= job.claimed_at)
+    // A deletion that has begun goes on: what was removed stays removed, and its later passes are its own.
+    let has_begun = job.kind == Kind::Delete && (job.deliveries > 1 || job.note.is_some());
+    !has_begun && envelope.expires_at.is_some_and(|at| at <= job.claimed_at)
 }
 
 /// Runs the handler in a task of its own, until it ends, its time is over, or the job is not ours any more.

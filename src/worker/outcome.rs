@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use darkroom_jobs::{
-    Class, DecodeError, ErrorCode, JobId, Receipt, ReceiptError, SourceFacts, Status, Timings,
+    Class, DecodeError, ErrorCode, JobId, Kind, Receipt, ReceiptError, SourceFacts, Status, Timings,
 };
 use serde_json::{Value, json};
 
@@ -110,6 +110,15 @@ impl Outcome<'_> {
         Settlement::Done { receipt: Arc::new(receipt), announced: true, follower: None, owner }
     }
 
+    /// What the next delivery is told. A turn at a host is spent once it was used, so a picture's note is taken back; the note of a deletion
+    /// is its progress, and stays.
+    fn left(&self, note: Option<String>) -> Option<String> {
+        match self.job.kind {
+            Kind::Upload | Kind::Ingest => Some(note.unwrap_or_default()),
+            Kind::Delete | Kind::BucketHealth => note,
+        }
+    }
+
     fn failed(&self, failure: &Failure, verdict: &Verdict) -> Settlement {
         let fate = match (failure, retry::fate(verdict, self.job, self.settings)) {
             (Failure::Undecodable(_), Fate::Again { counted, note, deferred, .. }) => {
@@ -118,7 +127,7 @@ impl Outcome<'_> {
             (_, fate) => fate,
         };
         let (after, counted, note, deferred) = match fate {
-            Fate::Again { after, counted, note, deferred } => (after, counted, note, deferred),
+            Fate::Again { after, counted, note, deferred } => (after, counted, self.left(note), deferred),
             Fate::Dead => return self.dead(failure, verdict),
         };
         let mut receipt = self.receipt(if deferred { Status::Queued } else { Status::Retrying });

@@ -117,6 +117,7 @@ const PICTURES: &[(&str, Render)] = &[
     ("missing-tile.heic", heif::missing_tile),
     ("many-items.heic", heif::many_items),
     ("many-places.heic", heif::many_places),
+    ("many-properties.heic", heif::many_properties),
     ("repeated-bytes.heic", heif::repeated_bytes),
     ("elsewhere.heic", heif::elsewhere),
     ("encrypted.heic", heif::encrypted),

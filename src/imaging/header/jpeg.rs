@@ -82,7 +82,7 @@ impl<'a> Walk<'a> {
     }
 
     fn frame(&mut self, marker: u8, content: &[u8]) -> Result<(), Error> {
-        if let ([_, h1, h0, w1, w0, components, ..], false) = (content, self.framed) {
+        if let ([bits, h1, h0, w1, w0, components, ..], false) = (content, self.framed) {
             self.found.width = u32::from(u16::from_be_bytes([*w1, *w0]));
             self.found.height = u32::from(u16::from_be_bytes([*h1, *h0]));
             self.found.progressive = matches!(marker, 0xc2 | 0xc6 | 0xca | 0xce);
@@ -92,6 +92,9 @@ impl<'a> Walk<'a> {
             self.framed = true;
             if !matches!(marker, 0xc0..=0xc2 | 0xc9) {
                 return Err(Error::Unsupported("image/jpeg of a rare process"));
+            }
+            if *bits == 12 {
+                return Err(Error::Unsupported("image/jpeg of more than 8 bits"));
             }
         }
         Ok(())

@@ -47,7 +47,8 @@ fn pixel(bytes: &[u8]) -> Pixel {
 
 fn take(found: &mut Found, name: &[u8], content: &[u8], limits: &Limits) -> Result<(), Error> {
     match name {
-        b"iCCP" => found.icc = profile(content, limits),
+        // The first alone: each is inflated.
+        b"iCCP" if matches!(found.icc, Profile::None) => found.icc = profile(content, limits),
         // Transparent colors become a channel.
         b"tRNS" => found.pixel.channels += found.pixel.channels % 2,
         b"eXIf" => found.exif = Some(exif::parse(content)),

@@ -144,6 +144,7 @@ fn hostile_boxes_are_refused_by_their_codes() {
         ("missing-tile.heic", ErrorCode::ImageCorrupt),
         ("many-items.heic", ErrorCode::ImageTooComplex),
         ("many-places.heic", ErrorCode::ImageTooComplex),
+        ("many-properties.heic", ErrorCode::ImageTooComplex),
         ("repeated-bytes.heic", ErrorCode::ImageTooComplex),
         ("elsewhere.heic", ErrorCode::ImageCorrupt),
         ("encrypted.heic", ErrorCode::UnsupportedFormat),

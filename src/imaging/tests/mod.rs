@@ -39,6 +39,18 @@ fn codes_of(normalized: &Normalized) -> Vec<WarningCode> {
 }
 
 #[test]
+fn a_jpeg_of_12_bits_is_refused_by_name() {
+    let mut jpeg = picture("plain.jpg").unwrap();
+    let frame = jpeg.windows(5).position(|bytes| bytes == [0xff, 0xc0, 0, 17, 8]).expect("a frame");
+    jpeg[frame + 1] = 0xc1;
+    jpeg[frame + 4] = 12;
+
+    let refused = normalize(&jpeg, &Preset::USER_PHOTO, &Limits::default(), &mut |_| {});
+
+    assert_eq!(refused.map(|_| ()).unwrap_err().code(), ErrorCode::UnsupportedFormat);
+}
+
+#[test]
 fn all_eight_orientations_are_applied_once() {
     let plain = image::load_from_memory(&picture("plain.jpg").unwrap()).unwrap();
     for number in 1..=8u8 {

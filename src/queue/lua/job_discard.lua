@@ -18,7 +18,8 @@ end
 if redis.call('ZREM', dead, id) == 0 then
     return 0
 end
-local bytes = tonumber(redis.call('HGET', meta, 'dr_bytes') or '')
+local known = redis.pcall('HMGET', meta, 'dr_bytes')
+local bytes = tonumber(known[1] or '')
 if bytes then
     redis.call('HINCRBY', stats, 'dead_bytes', -bytes)
 end

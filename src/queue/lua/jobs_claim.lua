@@ -51,7 +51,7 @@ local function see(id, meta, known)
     end
     redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
         'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_deleted_at')
-    redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now_text, 'attempts', '0')
+    redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now_text, 'attempts', '0', 'dr_crashes', '0')
     return { id, 'Pending', '0', known[4], false, false, now_text }
 end
 

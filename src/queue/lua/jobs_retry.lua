@@ -24,12 +24,21 @@ for i = 2, #ARGV do
     local id = ARGV[i]
     local meta = meta_prefix .. id
     if redis.call('ZREM', dead, id) == 1 then
-        local known = redis.call('HMGET', meta, 'dr_bytes', 'result')
+        local known = redis.pcall('HMGET', meta, 'dr_bytes', 'result', 'dr_note')
+        if known.err then
+            -- Somebody has overwritten the hash: the payload is still the job.
+            redis.call('DEL', meta)
+            known = {}
+        end
         if tonumber(known[1] or '') then
             redis.call('HINCRBY', stats, 'dead_bytes', -tonumber(known[1]))
         end
-        redis.call('HDEL', meta, 'dr_bytes', 'result', 'dr_token', 'dr_settled', 'dr_note', 'dr_reason', 'dr_crashed_at',
-            'dr_first_at', 'dr_deferred_at')
+        redis.call('HDEL', meta, 'dr_bytes', 'result', 'dr_token', 'dr_settled', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
+            'dr_deferred_at')
+        -- The second pass of a deletion stays one.
+        if known[3] ~= 'second pass' then
+            redis.call('HDEL', meta, 'dr_note')
+        end
         redis.call('HSETNX', meta, 'dr_enqueued_at', now)
         redis.call('HSET', meta, 'dr_seen', id, 'attempts', 0, 'dr_crashes', 0, 'dr_ready_at', now, 'status', 'Queued')
         -- The receipt of its death, without its wrapping: until the next one it says why the job had failed.

@@ -70,9 +70,8 @@ local function again(d, deferred_at)
     if d.more.note then
         redis.call('HSET', d.meta, 'dr_note', d.more.note)
     end
-    if not d.more.deferred then
-        redis.call('HDEL', d.meta, 'dr_deferred_at')
-    elseif not deferred_at then
+    -- Deferrals have their time in all, whatever comes between them.
+    if d.more.deferred and not deferred_at then
         redis.call('HSET', d.meta, 'dr_deferred_at', string.format('%.0f', now))
     end
 end

@@ -152,7 +152,8 @@ impl Inner {
 
             let ended = self.visit(&target, &addresses, deadline).await;
             match &ended {
-                Err(error) if error.is_the_hosts() => turn.failed(),
+                // TLS at the port of HTTP, or the other way round, is the URL's fault: the host may be well.
+                Err(error) if error.is_the_hosts() && !target.mixes_ports() => turn.failed(),
                 Err(error) if error.code() == Code::Http429 => {
                     error.retry_after().into_iter().for_each(|after| turn.asked_to_wait(after));
                 }

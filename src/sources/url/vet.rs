@@ -82,6 +82,11 @@ pub enum Host {
 }
 
 impl Target {
+    /// Whether the port is the usual one of the other scheme.
+    pub fn mixes_ports(&self) -> bool {
+        matches!((self.url.scheme(), self.port), ("https", 80) | ("http", 443))
+    }
+
     /// Whether TLS is spoken.
     pub fn is_https(&self) -> bool {
         self.url.scheme() == "https"

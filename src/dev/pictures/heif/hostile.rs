@@ -100,6 +100,11 @@ pub(in crate::dev::pictures) fn many_places() -> Vec<u8> {
     [boxed(b"ftyp", b"heic\0\0\0\0heicmif1"), meta].concat()
 }
 
+/// A tile with more properties than any has, which a grid could name for each of its places.
+pub(in crate::dev::pictures) fn many_properties() -> Vec<u8> {
+    changed(|item| item.properties.extend(std::iter::repeat_with(|| boxed(b"free", &[])).take(100)))
+}
+
 /// A large grid of one tile, which lies in the file once and is long.
 pub(in crate::dev::pictures) fn repeated_bytes() -> Vec<u8> {
     let mut tile = hevc(2, &super::painted(64, 64), 8, SRGB);

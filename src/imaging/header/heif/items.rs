@@ -9,6 +9,10 @@ use crate::imaging::error::Error;
 const MAX_ITEMS: usize = 4_096;
 const MAX_LINKS: usize = 65_536;
 
+/// Most properties of an item, and most places where its bytes lie; cameras write some ten and one.
+const MAX_PROPERTIES: usize = 64;
+const MAX_EXTENTS: usize = 256;
+
 /// A picture, a part of one, or something that is told of one.
 #[derive(Debug, Default)]
 pub(in crate::imaging) struct Item<'a> {
@@ -70,7 +74,20 @@ impl<'a> Items<'a> {
                 _ => {}
             }
         }
+        items.check_lists()?;
         Ok(items)
+    }
+
+    /// A grid may name one item 65,536 times, and all that is read of an item is read for each of them.
+    fn check_lists(&self) -> Result<(), Error> {
+        let too_long =
+            |item: &Item<'_>| item.properties.len() > MAX_PROPERTIES || item.extents.len() > MAX_EXTENTS;
+        if self.items.values().any(too_long) {
+            return Err(Error::TooComplex(format!(
+                "an item with over {MAX_PROPERTIES} properties or in over {MAX_EXTENTS} places"
+            )));
+        }
+        Ok(())
     }
 
     pub fn get(&self, id: u32) -> Result<&Item<'a>, Error> {

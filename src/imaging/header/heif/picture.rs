@@ -281,7 +281,8 @@ fn coded_part<'a>(items: &Items<'a>, id: u32, expected: (u32, u32)) -> Result<Ti
 
 fn alpha_of(items: &Items<'_>, id: u32) -> Option<u32> {
     const ALPHA: [&[u8]; 2] = [b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1"];
-    items.referring(id, b"auxl").find(|auxiliary| {
+    // None is the alpha of itself.
+    items.referring(id, b"auxl").filter(|auxiliary| *auxiliary != id).find(|auxiliary| {
         let kind = items.property(*auxiliary, b"auxC").and_then(|content| content.get(4..));
         kind.is_some_and(|kind| ALPHA.contains(&Fields::of(kind).text()))
     })
