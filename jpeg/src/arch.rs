@@ -13,8 +13,8 @@ use crate::{
     picture::{Picture, Strip},
     pipeline::Mcu,
     progressive::{Component, Entropy, ac},
-    resample::{horizontal::Horizontal, vertical, weights::Weights},
-    ring::{Plane, Row},
+    resample::{horizontal::Horizontal, vertical},
+    ring::Plane,
 };
 
 /// Which kernels run.
@@ -77,20 +77,12 @@ impl Kernels {
         }
     }
 
-    pub(crate) fn vertical(
-        self,
-        ring: &[Row],
-        capacity: usize,
-        weights: &Weights,
-        rows: Range<usize>,
-        out: &mut [i16],
-        stride: usize,
-    ) {
+    pub(crate) fn vertical(self, plane: &mut Plane, rows: Range<usize>) {
         match self {
-            Self::Portable => vertical::portable(ring, capacity, weights, rows, out, stride),
+            Self::Portable => vertical::portable(plane, rows),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Self::Avx2(_) => unsafe { vertical::avx2(ring, capacity, weights, rows, out, stride) },
+            Self::Avx2(_) => unsafe { vertical::avx2(plane, rows) },
         }
     }
 

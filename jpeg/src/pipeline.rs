@@ -131,10 +131,8 @@ impl Pipeline {
             let (ready, end) = plane.ready(strip);
             let rows = plane.next..ready;
             if !rows.is_empty() {
-                let weights = &plane.resampler.vertical;
-                let (columns, stride) = (&mut plane.columns, plane.stride);
-                kernels.vertical(&plane.ring, plane.capacity, weights, rows.clone(), columns, stride);
-                for (row, columns) in rows.zip(columns.chunks_exact(stride)) {
+                kernels.vertical(plane, rows.clone());
+                for (row, columns) in rows.zip(plane.columns.chunks_exact(plane.stride)) {
                     let place = (row - strip * plane.strip_rows) * plane.strip_stride;
                     let out = &mut plane.strip[place..place + plane.strip_stride];
                     kernels.horizontal(&plane.resampler.horizontal, columns, out);

@@ -2,19 +2,12 @@
 
 use std::ops::Range;
 
-use super::weights::Weights;
-use crate::ring::{Row, TILE};
+use crate::ring::{Plane, TILE};
 
-/// Makes rows of all tiles of a ring: the first into `out`, the next one `stride` further. Never clamps.
-pub fn portable(
-    ring: &[Row],
-    capacity: usize,
-    weights: &Weights,
-    rows: Range<usize>,
-    out: &mut [i16],
-    stride: usize,
-) {
-    for (tile, ring) in ring.chunks_exact(capacity).enumerate() {
+/// Makes rows of a plane from all tiles of its ring: the first where `columns` begins, the others behind it. Never clamps.
+pub fn portable(plane: &mut Plane, rows: Range<usize>) {
+    let (capacity, stride, weights) = (plane.capacity, plane.stride, &plane.resampler.vertical);
+    for (tile, ring) in plane.ring.chunks_exact(capacity).enumerate() {
         for (at, row) in rows.clone().enumerate() {
             let (start, weights) = weights.row(row);
             let mut sums = [0_i16; TILE];
@@ -29,7 +22,7 @@ pub fn portable(
                     place = 0;
                 }
             }
-            out[at * stride + tile * TILE..][..TILE].copy_from_slice(&sums);
+            plane.columns[at * stride + tile * TILE..][..TILE].copy_from_slice(&sums);
         }
     }
 }
@@ -37,21 +30,15 @@ pub fn portable(
 /// As [`portable`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-pub fn avx2(
-    ring: &[Row],
-    capacity: usize,
-    weights: &Weights,
-    rows: Range<usize>,
-    out: &mut [i16],
-    stride: usize,
-) {
+pub fn avx2(plane: &mut Plane, rows: Range<usize>) {
     use std::arch::x86_64::{
         _mm256_adds_epi16, _mm256_mulhrs_epi16, _mm256_set1_epi16, _mm256_setzero_si256,
     };
 
     use safe_unaligned_simd::x86_64::{_mm256_loadu_si256, _mm256_storeu_si256};
 
-    for (tile, ring) in ring.chunks_exact(capacity).enumerate() {
+    let (capacity, stride, weights) = (plane.capacity, plane.stride, &plane.resampler.vertical);
+    for (tile, ring) in plane.ring.chunks_exact(capacity).enumerate() {
         for (at, row) in rows.clone().enumerate() {
             let (start, weights) = weights.row(row);
             let mut sums = [_mm256_setzero_si256(); TILE / 16];
@@ -66,7 +53,7 @@ pub fn avx2(
                     place = 0;
                 }
             }
-            let out = &mut out[at * stride + tile * TILE..][..TILE];
+            let out = &mut plane.columns[at * stride + tile * TILE..][..TILE];
             for (out, sum) in out.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
                 _mm256_storeu_si256(out, sum);
             }
