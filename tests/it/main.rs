@@ -40,6 +40,7 @@ mod fetch_vet;
 mod fuzz;
 mod golden;
 mod http_clients;
+mod http_health;
 mod http_jobs;
 mod http_limits;
 mod http_refusals;
