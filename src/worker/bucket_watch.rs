@@ -36,7 +36,11 @@ pub async fn watch(breaker: Breaker, storage: Storage, board: HealthBoard, pause
         }
         if breaker.is_open() {
             match storage.check().await {
-                Ok(()) => breaker.close(),
+                Ok(()) => {
+                    breaker.close();
+                    // What was reported until now, this answer has overtaken.
+                    is_told_down(&board, &mut heard).await;
+                }
                 Err(error) => debug!(%error, "bucket is still down"),
             }
         }

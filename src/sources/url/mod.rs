@@ -34,7 +34,7 @@ use crate::{config::Fetch, queue::pace::Pace};
 use error::{Error, Failure};
 use exchange::{Answer, Head};
 use flights::Flights;
-use hosts::{Hosts, Limits};
+use hosts::{Hosts, Limits, Turn};
 use metrics::Metrics;
 use redirect::Trail;
 use resolve::Resolver;
@@ -151,14 +151,7 @@ impl Inner {
             deadline += asked.elapsed();
 
             let ended = self.visit(&target, &addresses, deadline).await;
-            match &ended {
-                // TLS at the port of HTTP, or the other way round, is the URL's fault: the host may be well.
-                Err(error) if error.is_the_hosts() && !target.mixes_ports() => turn.failed(),
-                Err(error) if error.code() == Code::Http429 => {
-                    error.retry_after().into_iter().for_each(|after| turn.asked_to_wait(after));
-                }
-                _ => turn.worked(),
-            }
+            tell(&turn, &target, ended.as_ref().err());
             match ended? {
                 Visit::File(original) => return Ok(original),
                 Visit::Redirect(location) => target = trail.follow(&location, &self.rules)?,
@@ -189,6 +182,19 @@ impl Inner {
         let file = timeout_at(deadline, body::read(body, &announced, &self.times.body)).await;
         drop(connection);
         file.unwrap_or(Err(LATE)).map(Visit::File)
+    }
+}
+
+/// What a visit says of the host.
+fn tell(turn: &Turn, target: &Target, error: Option<&Error>) {
+    match error {
+        // TLS at the port of HTTP, or the other way round, is the URL's fault: it says nothing of the host.
+        Some(error) if error.is_the_hosts() && target.mixes_ports() => {}
+        Some(error) if error.is_the_hosts() => turn.failed(),
+        Some(error) if error.code() == Code::Http429 => {
+            error.retry_after().into_iter().for_each(|after| turn.asked_to_wait(after));
+        }
+        _ => turn.worked(),
     }
 }
 
@@ -233,4 +239,36 @@ fn user_agent(contact: Option<&str>) -> HeaderValue {
         None => format!("darkroom/{version}"),
     };
     HeaderValue::from_str(&text).expect("the setting has letters of a header alone")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_url_that_mixes_schemes_and_ports_says_nothing_of_its_host() {
+        let limits = Limits {
+            connections: 1,
+            gap: Duration::ZERO,
+            failures: 2,
+            open: Duration::from_secs(60),
+            open_most: Duration::from_secs(60),
+        };
+        let hosts = Hosts::new(limits);
+        let rules =
+            Rules { ports: vec![80, 443], ip_literals: false, deny_hosts: vec![], allow_hosts: vec![] };
+        let visited = async |url| {
+            let target = vet::vet(url, &rules).expect("it may be fetched");
+            tell(&hosts.turn("a.shop").await.expect("its turn"), &target, Some(&TLS_TIMEOUT));
+        };
+
+        visited("https://a.shop/1.jpg").await;
+        visited("https://a.shop:80/1.jpg").await;
+        visited("http://a.shop:443/1.jpg").await;
+        let after_the_mixed = hosts.shut_for("a.shop");
+        visited("https://a.shop/2.jpg").await;
+
+        assert_eq!(after_the_mixed, None);
+        assert!(hosts.shut_for("a.shop").is_some(), "the mixed ones took back no failure");
+    }
 }
