@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use darkroom_jobs::{Deletion, JobId, Kind, ObjectKey, SourceFacts, Timestamp, Timings, Visual, Warning};
@@ -21,6 +21,9 @@ use crate::{
     sources::Sources,
     storage::Storage,
 };
+
+/// How long the removal of an original that nobody needs any more is waited for.
+pub const REMOVAL: Duration = Duration::from_secs(10);
 
 /// What every delivery shares: made once for a process.
 #[derive(Clone, Debug)]

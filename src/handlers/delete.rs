@@ -41,7 +41,7 @@ async fn image(ctx: &Context, target: &Target, key: &ObjectKey) -> Result<Deleti
     ctx.reached(Step::Buried).await;
 
     let (image, originals) = (Scope::image(key), Scope::originals_of_image(key));
-    // A picture that is locked keeps its originals, which tell where it was taken, from nobody.
+    // Originals tell where a picture was taken: one that is locked does not keep them from being removed.
     let mut refused = Refusals::default();
     let mut removed = remove(&ctx.storage, &image, &mut refused).await?;
     removed.add(&remove(&ctx.storage, &originals, &mut refused).await?);

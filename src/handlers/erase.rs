@@ -10,6 +10,7 @@
 use std::time::{Duration, Instant};
 
 use darkroom_jobs::{Deletion, StagedKey, Target, Timestamp};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -31,6 +32,9 @@ use crate::{
 
 /// Last sweeps that may find something before the deletion ends without a proof: something goes on writing there.
 const MAX_LAST_SWEEPS: u32 = 5;
+
+/// Originals that are removed at once.
+const ORIGINALS: usize = 16;
 
 /// How far an erasure is: what one delivery tells the next, as a note of at most 1 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -161,9 +165,7 @@ impl<'a> Erasure<'a> {
     async fn scrub(&mut self) -> Result<bool, JobError> {
         while let Some(from) = self.progress.queue {
             let scrubbed = self.ctx.scrubber.scrub(&self.owner, self.cutoff.deleted_at, from).await?;
-            for original in &scrubbed.originals {
-                self.remove_original(original).await?;
-            }
+            self.remove_originals(scrubbed.originals).await?;
             self.progress.queue = scrubbed.next;
             self.ctx.leave_note(&self.progress.note()).await?;
             if self.is_over() {
@@ -173,11 +175,19 @@ impl<'a> Erasure<'a> {
         Ok(self.progress.queue.is_none())
     }
 
-    /// An original that a job named outside of the owner's own folder, which the sweep takes anyway.
-    async fn remove_original(&mut self, key: &StagedKey) -> Result<(), JobError> {
-        let scope = Scope::original(key, self.cutoff);
-        let removed = remove(&self.ctx.storage, &scope, &mut self.progress.refused).await?;
-        self.note_removed(&removed);
+    /// Originals that jobs named outside of the owner's own folder, which the sweep takes anyway.
+    async fn remove_originals(&mut self, keys: Vec<StagedKey>) -> Result<(), JobError> {
+        let (storage, cutoff) = (&self.ctx.storage, self.cutoff);
+        let removals = stream::iter(keys).map(|key| async move {
+            let mut refused = Refusals::default();
+            let removed = remove(storage, &Scope::original(&key, cutoff), &mut refused).await?;
+            Ok::<_, JobError>((removed, refused))
+        });
+        let ended: Vec<_> = removals.buffered(ORIGINALS).try_collect().await?;
+        for (removed, refused) in ended {
+            self.note_removed(&removed);
+            self.progress.refused.add(refused);
+        }
         Ok(())
     }
 

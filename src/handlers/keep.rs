@@ -13,10 +13,10 @@ use darkroom_jobs::{
     Encoding, Kind, MAX_SOURCE_BYTES, Object, ObjectKey, Source, SourceFacts, StagedKey, Timestamp, Visual,
     Warning, WarningCode,
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
-    context::{Context, elapsed_ms},
+    context::{Context, REMOVAL, elapsed_ms},
     error::JobError,
     purge::purge,
     scope::{Cutoff, Scope},
@@ -28,6 +28,7 @@ use crate::{
     sandbox::{self, Photo, Priority},
     sources::{self, Original},
     storage::{
+        delete::tidy,
         error::ErrorKind,
         get::ObjectHead,
         put::{CACHE_PRIVATE, CACHE_PUBLIC, ObjectAttributes, StoredObject},
@@ -39,9 +40,6 @@ const JPEG: &str = "image/jpeg";
 
 /// Pause when an upload of before the deletion of its owner crossed one of after it.
 const CROSSED: Duration = Duration::from_secs(1);
-
-/// How long the removal of an original is waited for.
-const REMOVAL: Duration = Duration::from_secs(10);
 
 /// What turns originals into pictures, as objects name it.
 pub const PIPELINE: &str = concat!("darkroom/", env!("CARGO_PKG_VERSION"));
@@ -70,13 +68,9 @@ async fn remove_original(ctx: &Context, key: &StagedKey) {
     let Some(deleted_at) = ctx.learn(|learnt| learnt.owner_erased_at) else { return };
     let removal = async {
         let cutoff = Cutoff::measured(&ctx.storage, deleted_at, || ctx.now()).await?;
-        purge(&ctx.storage, &Scope::original(key, cutoff)).await
+        purge(&ctx.storage, &Scope::original(key, cutoff)).await.map(drop)
     };
-    match tokio::time::timeout(REMOVAL, removal).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => warn!(error = %error, "staged original not removed; its lifecycle rule will"),
-        Err(_) => warn!("staged original not removed in time; its lifecycle rule will"),
-    }
+    tidy(REMOVAL, removal).await;
 }
 
 async fn make(

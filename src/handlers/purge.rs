@@ -79,15 +79,20 @@ pub struct Refusals {
 
 impl Refusals {
     fn note(&mut self, stayed: Vec<NotDeleted>) {
-        self.count += stayed.len() as u64;
         for one in stayed {
             let denied = is_denial(&one.code);
-            // The reason that a person has to do something about is the one that is told.
-            if self.first.is_none() || (denied && !self.denied) {
-                self.first = Some((one.key, one.code));
-            }
-            self.denied |= denied;
+            self.add(Self { first: Some((one.key, one.code)), count: 1, denied });
         }
+    }
+
+    /// Takes what another walk was refused along.
+    pub fn add(&mut self, other: Self) {
+        self.count += other.count;
+        // The reason that a person has to do something about is the one that is told.
+        if self.first.is_none() || (other.denied && !self.denied) {
+            self.first = other.first.or(self.first.take());
+        }
+        self.denied |= other.denied;
     }
 
     /// The failure that they make, if there was any.

@@ -5,8 +5,7 @@ use std::time::Duration;
 use axum::{Json, extract::State, http::StatusCode};
 use darkroom_jobs::{ErrorCode, Receipt, Status};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::info;
 use utoipa::ToSchema;
 
 use super::{
@@ -15,7 +14,10 @@ use super::{
     problem::{HttpCode, Problem},
     state::{App, within},
 };
-use crate::queue::operate::{OperateError, Removed};
+use crate::{
+    queue::operate::{OperateError, Removed},
+    storage::delete::tidy,
+};
 
 /// How long the dead jobs of a queue may take to be retried: there may be 50,000.
 const MANY_TIME: Duration = Duration::from_secs(30);
@@ -78,11 +80,7 @@ pub async fn remove(State(app): State<App>, id: Segment) -> Result<Json<Receipt>
 /// Nobody will run the job again: its staged original is of no use.
 async fn remove_original(app: &App, removed: &Removed) {
     let Some(source) = &removed.original else { return };
-    match timeout(TIDYING_TIME, app.storage.remove_original(source)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!(error = %error, "staged original not removed; its lifecycle rule will"),
-        Err(_) => warn!("staged original not removed in time; its lifecycle rule will"),
-    }
+    tidy(TIDYING_TIME, app.storage.remove_original(source)).await;
 }
 
 /// Whether a queue is claimed from.
@@ -161,7 +159,7 @@ pub async fn retry_dead(
     let code = |text: String| text.parse::<ErrorCode>().map_err(|error| Problem::invalid("code", error));
     let code = params.code.map(code).transpose()?;
     within(app.operator.is_paused(kind)).await?;
-    let retrying = timeout(MANY_TIME, app.operator.retry_dead(kind, code)).await;
+    let retrying = tokio::time::timeout(MANY_TIME, app.operator.retry_dead(kind, code)).await;
     let retried = retrying.map_err(|_| Problem::queue_unavailable())??;
     info!(job.kind = %kind, retried, "dead jobs retried");
     Ok(Json(Retried { retried }))

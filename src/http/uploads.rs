@@ -15,7 +15,7 @@ use darkroom_jobs::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::info;
 use utoipa::ToSchema;
 
 use super::{
@@ -27,7 +27,7 @@ use super::{
     problem::Problem,
     state::{App, within},
 };
-use crate::storage::{error::ErrorKind, put::ObjectAttributes};
+use crate::storage::{delete, error::ErrorKind, put::ObjectAttributes};
 
 /// How long a signed PUT is valid.
 const PUT_VALID: Duration = Duration::from_secs(15 * 60);
@@ -264,11 +264,7 @@ async fn tidy(app: &App, staged: &Staged, earlier: Option<&JobId>) {
         }
         app.storage.delete(&ObjectKey::staged(&staged.key)).await.map_err(Problem::from)
     };
-    match timeout(TIDYING_TIME, removing).await {
-        Ok(Ok(())) => {}
-        Ok(Err(problem)) => warn!(error = %problem, "staged original not removed; its lifecycle rule will"),
-        Err(_) => warn!("staged original not removed in time; its lifecycle rule will"),
-    }
+    delete::tidy(TIDYING_TIME, removing).await;
 }
 
 /// Signs a PUT of one original to the bucket: of this size and media type, and where there is none yet.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use darkroom_jobs::Kind;
+use darkroom_jobs::{Kind, redis_keys::Keys};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
@@ -27,6 +27,13 @@ pub struct LeaseKey {
     pub id: Vec<u8>,
     /// Fencing token: fresh for every delivery.
     pub token: String,
+}
+
+impl LeaseKey {
+    /// Key of what is known of the job.
+    pub fn meta(&self, keys: &Keys) -> Vec<u8> {
+        [keys.queue(self.kind).meta_prefix().as_bytes(), &self.id].concat()
+    }
 }
 
 /// One job that is ours for now. Dropped unsettled, it leaves the heartbeat and is given back.

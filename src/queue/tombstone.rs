@@ -81,7 +81,7 @@ impl Tombstones {
         key: &ObjectKey,
         owner: &OwnerPrefix,
     ) -> RedisResult<Look> {
-        let meta = [self.keys.queue(lease.kind).meta_prefix().into_bytes(), lease.id.clone()].concat();
+        let meta = lease.meta(&self.keys);
         let mut questions = redis::pipe();
         questions.get(self.keys.tombstone(key)).get(self.keys.tombstone(owner)).hget(meta, "dr_token");
         let (image, owner, token): (Option<u64>, Option<u64>, Option<String>) =
@@ -111,7 +111,7 @@ impl Tombstones {
         owner: &OwnerPrefix,
         told: Option<Timestamp>,
     ) -> RedisResult<Option<Grave>> {
-        let meta = [self.keys.queue(lease.kind).meta_prefix().into_bytes(), lease.id.clone()].concat();
+        let meta = lease.meta(&self.keys);
         let (ms, stood, now): (u64, bool, u64) = connection::repeated(&self.redis, |mut redis| {
             let mut call = scripts::OWNER_BURY.key(self.keys.tombstone(owner));
             call.key(&meta).arg(&lease.token).arg(milliseconds(self.ttl));
@@ -144,7 +144,7 @@ impl Tombstones {
     ///
     /// Redis'.
     pub async fn leave_note(&self, lease: &LeaseKey, note: &str) -> RedisResult<bool> {
-        let meta = [self.keys.queue(lease.kind).meta_prefix().into_bytes(), lease.id.clone()].concat();
+        let meta = lease.meta(&self.keys);
         connection::repeated(&self.redis, |mut redis| {
             let mut call = scripts::NOTE_WRITE.key(&meta);
             call.arg(&lease.token).arg(note);

@@ -1,9 +1,13 @@
 //! Removing objects and their versions. What is not there counts as removed.
 
+use std::time::Duration;
+
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use darkroom_jobs::{ObjectKey, Source};
 use md5::{Digest, Md5};
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
 use super::{
     Place, Storage,
@@ -23,6 +27,15 @@ pub struct NotDeleted {
     pub version: Option<String>,
     /// S3's word for the reason.
     pub code: String,
+}
+
+/// Waits for the removal of an original that nobody needs any more, but not for long.
+pub async fn tidy<E: std::fmt::Display>(limit: Duration, removal: impl Future<Output = Result<(), E>>) {
+    match timeout(limit, removal).await {
+        Ok(Ok(())) => debug!("staged original removed"),
+        Ok(Err(error)) => warn!(error = %error, "staged original not removed; its lifecycle rule will"),
+        Err(_) => warn!("staged original not removed in time; its lifecycle rule will"),
+    }
 }
 
 impl NotDeleted {

@@ -1,16 +1,13 @@
 //! One delivery from its claim to its settlement: decoded, judged, run under a time-out, settled, tidied up.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use darkroom_jobs::{Kind, Source};
 use tokio::{
     sync::watch,
     task::{AbortHandle, JoinError, JoinSet},
 };
-use tracing::{Instrument as _, debug, error, info, info_span, warn};
+use tracing::{Instrument as _, error, info, info_span};
 
 use super::{
     backend::Parcel,
@@ -22,7 +19,7 @@ use super::{
 use crate::{
     config::steps::Step,
     handlers::{
-        context::{Context, Learnt, Tools},
+        context::{Context, Learnt, REMOVAL, Tools},
         error::JobError,
         report::Report,
         step,
@@ -34,6 +31,7 @@ use crate::{
         lease::Lease,
         settle::{Settled, Settlement},
     },
+    storage::delete::tidy,
     telemetry::traces,
 };
 
@@ -215,12 +213,7 @@ async fn settle(
     step::reached(Step::Settled, &job.id, &tools.settings).await;
     if spent && let Some(source) = original {
         // A request of S3 is large, and would be moved about with every delivery.
-        let removing = Box::pin(tools.sources.remove(source));
-        match tokio::time::timeout(Duration::from_secs(10), removing).await {
-            Ok(Ok(())) => debug!("staged original removed"),
-            Ok(Err(error)) => warn!(error = %error, "staged original not removed; its lifecycle rule will"),
-            Err(_) => warn!("staged original not removed in time; its lifecycle rule will"),
-        }
+        tidy(REMOVAL, Box::pin(tools.sources.remove(source))).await;
     }
     let running_ms = crate::handlers::context::elapsed_ms(job.received);
     info!(

@@ -206,9 +206,9 @@ impl Actor {
 
     fn give_back(&mut self, lease: LeaseKey, slot: Option<OwnedSemaphorePermit>) {
         let (mut redis, queue, wake) = (self.redis.clone(), self.keys.queue(lease.kind), self.keys.wake());
+        let meta = lease.meta(&self.keys);
         let (patience, metrics) = (self.lease, self.metrics.clone());
         self.calls.spawn(async move {
-            let meta = [queue.meta_prefix().into_bytes(), lease.id.clone()].concat();
             let mut call = scripts::LEASE_RETURN.prepare_invoke();
             call.key(queue.leases()).key(meta).key(queue.active()).key(wake);
             call.arg(&lease.id).arg(&lease.token).arg(lease.kind.as_str());
