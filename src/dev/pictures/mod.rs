@@ -109,6 +109,7 @@ const PICTURES: &[(&str, Render)] = &[
     ("larger-than-coded.heic", heif::larger_than_coded),
     ("smaller-than-coded.heic", heif::smaller_than_coded),
     ("smaller-than-coded.avif", heif::smaller_than_coded_av1),
+    ("more-colors.heic", heif::more_colors),
     ("huge.heic", heif::huge),
     ("grid-of-itself.heic", heif::grid_of_itself),
     ("circle.heic", heif::circle),

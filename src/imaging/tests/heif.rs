@@ -136,6 +136,7 @@ fn hostile_boxes_are_refused_by_their_codes() {
         ("larger-than-coded.heic", ErrorCode::ImageCorrupt),
         ("smaller-than-coded.heic", ErrorCode::ImageCorrupt),
         ("smaller-than-coded.avif", ErrorCode::ImageCorrupt),
+        ("more-colors.heic", ErrorCode::ImageCorrupt),
         ("huge.heic", ErrorCode::ImageDimensions),
         ("grid-of-itself.heic", ErrorCode::ImageCorrupt),
         ("circle.heic", ErrorCode::ImageTooComplex),

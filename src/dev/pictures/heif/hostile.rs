@@ -43,6 +43,15 @@ pub(in crate::dev::pictures) fn smaller_than_coded_av1() -> Vec<u8> {
     av1_file(vec![item]).written()
 }
 
+/// A picture that says it has no colors, for which less room is made.
+pub(in crate::dev::pictures) fn more_colors() -> Vec<u8> {
+    const CHROMA_AT: usize = 8 + 16;
+    changed(|item| {
+        let config = item.properties.iter_mut().find(|property| &property[4..8] == b"hvcC");
+        config.expect("a coded picture has its configuration")[CHROMA_AT] &= !3;
+    })
+}
+
 /// A picture of 60,000 px a side.
 pub(in crate::dev::pictures) fn huge() -> Vec<u8> {
     changed(|item| with_sides(item, 60_000, 60_000))

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::imaging::{
     error::Error,
-    header::heif::{boxes::Fields, picture::CodePoints},
+    header::heif::{
+        boxes::Fields,
+        picture::{CodePoints, Coded},
+    },
 };
 
 /// Before each unit of a stream.
@@ -27,13 +30,17 @@ pub(super) struct Decoded {
     pub meaning: CodePoints,
 }
 
-/// Decodes what is to have these sides, or is coded a little larger.
-pub(super) fn decode(config: &[u8], data: &[u8], sides: (u32, u32)) -> Result<Decoded, Error> {
+/// Decodes what is to have these sides, or is coded a little larger, and no more samples than `told`: room was made
+/// for those.
+pub(super) fn decode(config: &[u8], data: &[u8], sides: (u32, u32), told: Coded) -> Result<Decoded, Error> {
     let stream = stream(config, data)?;
     let sets = parameters(&stream);
     let max_pixels = u64::from(most_pixels(sides));
     if sets.sps.iter().flatten().any(|set| pixels(set) > max_pixels) {
         return Err(Error::corrupt("a picture larger than it says"));
+    }
+    if sets.sps.iter().flatten().any(|set| Coded::quarters_of(set.chroma_format_idc) > told.quarters) {
+        return Err(Error::corrupt("a picture of more colors than it says"));
     }
     let options = DecodeOptions { max_pixels, ..DecodeOptions::default() };
     let frame = decode_picture(&stream, options).map_err(hevc_error)?;

@@ -113,7 +113,7 @@ fn paint<S: Depth>(
     let to = (seen.left - shown.left, seen.top - shown.top);
     match tile.codec {
         Codec::Hevc => {
-            let decoded = hevc::decode(tile.config, &data, layer.tile)?;
+            let decoded = hevc::decode(tile.config, &data, layer.tile, layer.samples)?;
             let planes = decoded.planes();
             let conversion = Conversion::new::<S>(&planes.coding, &told(layer.meaning, decoded.meaning))?;
             canvas.paint(&planes, &conversion, from, to);

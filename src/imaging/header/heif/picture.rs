@@ -202,7 +202,14 @@ impl Tile<'_> {
                 (chroma, bits)
             }
         };
-        Ok(Coded { bits, grey: chroma == 0, quarters: [4, 6, 8, 12][usize::from(chroma)] })
+        Ok(Coded { bits, grey: chroma == 0, quarters: Coded::quarters_of(chroma) })
+    }
+}
+
+impl Coded {
+    /// Samples of all channels for each pixel, in quarters: of grey, 4:2:0, 4:2:2 and 4:4:4, the numbers 0 to 3.
+    pub fn quarters_of(chroma: u8) -> u32 {
+        [4, 6, 8, 12][usize::from(chroma & 3)]
     }
 }
 
