@@ -4,6 +4,7 @@ mod colors;
 mod heif;
 mod hostile;
 mod inks;
+mod tiffs;
 mod vp8;
 
 use std::io::Cursor;
@@ -76,6 +77,8 @@ const PICTURES: &[(&str, Render)] = &[
     ("secret-jpeg.tiff", || hostile::jpeg_in_tiff(16, 16, BYTE, &grey_of_gamma())),
     ("large-tile.tiff", || hostile::tiled(20_000)),
     ("two-widths.tiff", hostile::two_widths),
+    ("planes-of-tiles.tiff", tiffs::planes_of_tiles),
+    ("whole-numbers.tiff", tiffs::whole_numbers),
     ("plain.heic", heif::plain),
     ("grid.heic", heif::grid),
     ("10-bit.heic", heif::deep),

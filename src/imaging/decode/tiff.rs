@@ -17,14 +17,28 @@ const WIDTH: u16 = 256;
 const BITS: u16 = 258;
 const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
+const SAMPLES: u16 = 277;
+const PLANAR: u16 = 284;
 const PREDICTOR: u16 = 317;
 const COLOR_MAP: u16 = 320;
 const TILE_WIDTH: u16 = 322;
+const TILE_OFFSETS: u16 = 324;
+const TILE_BYTES: u16 = 325;
+const EXTRA_SAMPLES: u16 = 338;
+const SAMPLE_FORMAT: u16 = 339;
 const SUBSAMPLING: u16 = 530;
 
 /// Values of COMPRESSION.
 const FAX: std::ops::RangeInclusive<u64> = 2..=4;
 const JPEG: u64 = 7;
+
+/// Values of SAMPLE_FORMAT.
+const UNSIGNED: u64 = 1;
+const SIGNED: u64 = 2;
+const FRACTION: u64 = 3;
+
+/// Value of PLANAR.
+const SEPARATE: u64 = 2;
 
 /// Values of PHOTOMETRIC.
 const BLACK_IS_ZERO: u32 = 1;
@@ -35,6 +49,9 @@ const YCBCR: u64 = 6;
 pub(super) fn decode(original: &[u8], header: &Header) -> Result<Raster, Error> {
     let decoded = |bytes: &[u8], width| by_image(TiffDecoder::new(Cursor::new(bytes)), header, width);
     let file = File { bytes: Cow::Borrowed(original) };
+    if !file.has_known_numbers(header.pixel.bytes > 2) {
+        return Err(Error::Unsupported("image/tiff of rare numbers"));
+    }
     let photometric = file.number(PHOTOMETRIC).unwrap_or_default();
     let bits = file.number(BITS).unwrap_or(1);
     let packed_width = (u64::from(header.width) * bits).div_ceil(8) as u32;
@@ -62,6 +79,12 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Raster, Error> 
         _ if header.inks => {
             let shown = decoded(&file.with(PHOTOMETRIC, RGB).bytes, header.width)?.into_8_bit();
             Ok(raster(header, 3, inks::to_srgb(shown.samples, &header.colors)))
+        }
+        _ if file.has_planes_of_tiles() => {
+            let channels = usize::from(header.pixel.channels as u8);
+            let planes =
+                (0..channels).map(|plane| decoded(&file.plane(plane, channels)?.bytes, header.width));
+            joined(planes.collect::<Result<_, _>>()?)
         }
         _ => decoded(original, header.width),
     }
@@ -97,6 +120,42 @@ impl File<'_> {
         Some((0..count).map(|index| [red[index], green[index], blue[index]].map(sample)).collect())
     }
 
+    /// Deep samples are fractions, which the decoder takes all for; others may not be negative.
+    fn has_known_numbers(&self, deep: bool) -> bool {
+        let formats =
+            Directory::first(&self.bytes).and_then(|first| first.numbers(&first.entry(SAMPLE_FORMAT)?));
+        let first = formats.and_then(|formats| formats.first().copied()).unwrap_or(UNSIGNED);
+        if deep { first == FRACTION } else { first != SIGNED }
+    }
+
+    /// Whether each channel has tiles of its own.
+    fn has_planes_of_tiles(&self) -> bool {
+        self.number(PLANAR) == Some(SEPARATE) && self.number(TILE_WIDTH).is_some()
+    }
+
+    /// A grey picture of the tiles of one of so many channels: of all but the first the decoder does not know where they end.
+    fn plane(&self, plane: usize, channels: usize) -> Result<File<'static>, Error> {
+        let edits = || {
+            let directory = Directory::first(&self.bytes)?;
+            let part = |tag, first, count| directory.part(&directory.entry(tag)?, first, count);
+            let tiles = usize::try_from(directory.entry(TILE_OFFSETS)?.count).ok()? / channels;
+            let extra = directory.entry(EXTRA_SAMPLES).map(|extra| directory.unnamed(&extra));
+            let parts = [
+                part(BITS, 0, 1)?,
+                part(TILE_OFFSETS, plane * tiles, tiles)?,
+                part(TILE_BYTES, plane * tiles, tiles)?,
+            ];
+            Some(parts.into_iter().chain(extra).collect::<Vec<_>>())
+        };
+        let edits = edits().ok_or_else(|| Error::corrupt("tiles that are not there"))?;
+        let mut bytes = self.bytes.to_vec();
+        for (at, value) in edits {
+            bytes[at..at + value.len()].copy_from_slice(&value);
+        }
+        let file = File { bytes: bytes.into() };
+        Ok(file.with(SAMPLES, 1).with(PHOTOMETRIC, BLACK_IS_ZERO))
+    }
+
     /// The same with another number in an entry of the directory that has one.
     fn with(self, tag: u16, value: u32) -> Self {
         let place =
@@ -122,6 +181,31 @@ impl File<'_> {
             _ => Err(Error::Unsupported("image/tiff of rare depth")),
         }
     }
+}
+
+/// One picture of grey ones, each a channel of it.
+fn joined(planes: Vec<Raster>) -> Result<Raster, Error> {
+    fn interleaved<S: Copy>(planes: &[Vec<S>]) -> Vec<S> {
+        let pixels = planes.iter().map(Vec::len).min().unwrap_or_default();
+        (0..pixels).flat_map(|at| planes.iter().map(move |plane| plane[at])).collect()
+    }
+    let Some(&Raster { width, height, .. }) = planes.first() else {
+        return Err(Error::corrupt("a picture without channels"));
+    };
+    let channels = u8::try_from(planes.len()).expect("at most 4");
+    let (mut shallow, mut deep) = (Vec::new(), Vec::new());
+    for plane in planes {
+        match plane.samples {
+            Samples::U8(samples) => shallow.push(samples),
+            Samples::U16(samples) => deep.push(samples),
+        }
+    }
+    let samples = match (shallow.is_empty(), deep.is_empty()) {
+        (false, true) => Samples::U8(interleaved(&shallow)),
+        (true, false) => Samples::U16(interleaved(&deep)),
+        _ => return Err(Error::corrupt("channels of several depths")),
+    };
+    Ok(Raster { width, height, channels, samples })
 }
 
 /// Samples of fewer bits, from bytes that hold several of them.

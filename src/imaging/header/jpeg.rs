@@ -10,6 +10,8 @@ use super::{
 };
 
 const DQT: u8 = 0xdb;
+/// The frame of another standard, ITU-T T.87.
+const JPEG_LS: u8 = 0xf7;
 const APP1: u8 = 0xe1;
 const APP2: u8 = 0xe2;
 
@@ -57,6 +59,7 @@ impl<'a> Walk<'a> {
         match marker {
             EOI => self.found.complete = true,
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => self.frame(marker, content)?,
+            JPEG_LS => return Err(Error::Unsupported("image/jpeg of a rare process")),
             SOS => {
                 self.found.scans += 1;
                 let components = content.first().copied().unwrap_or_default();

@@ -175,26 +175,56 @@ impl<'a> Directory<'a> {
 
     /// All numbers of an entry.
     pub fn numbers(&self, entry: &Entry) -> Option<Vec<u64>> {
-        let at = entry.at + if self.big { 12 } else { 8 };
+        let (start, size) = self.place_of_numbers(entry)?;
+        let bytes = usize::try_from(entry.count).ok()?.checked_mul(size)?;
+        let number = |at| match size {
+            2 => self.numbers.u16(at).map(u64::from),
+            4 => self.numbers.u32(at).map(u64::from),
+            _ => self.numbers.u64(at),
+        };
+        (start..start + bytes).step_by(size).map(number).collect()
+    }
+
+    /// Where the numbers of an entry begin, all of which are there, and the bytes of each.
+    fn place_of_numbers(&self, entry: &Entry) -> Option<(usize, usize)> {
+        let (at, room) = if self.big { (entry.at + 12, 8) } else { (entry.at + 8, 4) };
         let size = match entry.kind {
             3 => 2,
             4 | 13 => 4,
             16 | 18 => 8,
             _ => return None,
         };
-        let bytes = usize::try_from(entry.count.checked_mul(size)?).ok()?;
-        let start = match bytes <= if self.big { 8 } else { 4 } {
+        let bytes = usize::try_from(entry.count).ok()?.checked_mul(size)?;
+        let start = match bytes <= room {
             true => at,
             false if self.big => usize::try_from(self.numbers.u64(at)?).ok()?,
             false => self.numbers.u32(at)? as usize,
         };
         self.numbers.bytes.get(start..start.checked_add(bytes)?)?;
-        let number = |at| match size {
-            2 => self.numbers.u16(at).map(u64::from),
-            4 => self.numbers.u32(at).map(u64::from),
-            _ => self.numbers.u64(at),
+        Some((start, size))
+    }
+
+    /// Where the count of an entry stands, and what is to be there so that it has `count` of its numbers, from `first` on.
+    pub fn part(&self, entry: &Entry, first: usize, count: usize) -> Option<(usize, Vec<u8>)> {
+        let (start, size) = self.place_of_numbers(entry)?;
+        let end = first.checked_add(count).filter(|end| *end as u64 <= entry.count)?;
+        let (start, end) = (start + first * size, start + end * size);
+        let room = if self.big { 8 } else { 4 };
+        let number = |value: usize| match self.numbers.big_endian {
+            true => (value as u64).to_be_bytes()[8 - room..].to_vec(),
+            false => value.to_le_bytes()[..room].to_vec(),
         };
-        (start..start + bytes).step_by(size as usize).map(number).collect()
+        let mut value = match end - start <= room {
+            true => self.numbers.bytes[start..end].to_vec(),
+            false => number(start),
+        };
+        value.resize(room, 0);
+        Some((entry.at + 4, [number(count), value].concat()))
+    }
+
+    /// Where the name of an entry stands, and one that nobody knows.
+    pub fn unnamed(&self, entry: &Entry) -> (usize, Vec<u8>) {
+        (entry.at, vec![0xff; 2])
     }
 
     /// The bytes of an entry that has more than fit into it.

@@ -45,6 +45,7 @@ fn a_picture_inside_another_is_no_larger() {
     for name in ["larger-than-strip.tiff", "secret-jpeg.tiff", "two-widths.tiff"] {
         assert_eq!(header(name).unwrap_err().code(), ErrorCode::ImageCorrupt, "{name}");
     }
+    assert_eq!(made("whole-numbers.tiff").unwrap_err().code(), ErrorCode::UnsupportedFormat);
     let grey = made("grey-jpeg.tiff").unwrap();
     assert_eq!((grey.width, grey.height), (240, 160));
     assert_eq!(made("tile.tiff").unwrap().width, 16);
@@ -76,5 +77,19 @@ fn a_decoder_that_finds_another_header_is_not_believed() {
         if header.format == Format::Jpeg {
             assert_eq!(refused(Header { progressive: true, ..header }), ErrorCode::ImageCorrupt);
         }
+    }
+}
+
+#[test]
+fn jpegs_of_other_processes_are_refused_by_their_frame() {
+    let plain = picture("plain.jpg").unwrap();
+    let frame = plain.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
+    for (at, byte) in [(1, 0xc3), (1, 0xc5), (1, 0xf7), (4, 12)] {
+        let mut other = plain.clone();
+        other[frame + at] = byte;
+
+        let error = Header::read(&other, &Limits::default()).unwrap_err();
+
+        assert_eq!(error.code(), ErrorCode::UnsupportedFormat, "{byte:#x}");
     }
 }

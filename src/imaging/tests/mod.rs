@@ -67,9 +67,16 @@ fn all_eight_orientations_are_applied_once() {
 #[test]
 fn every_format_shows_the_same_picture() {
     let expected = pixels(&picture("plain.jpg").unwrap());
-    for name in
-        ["plain.png", "plain.webp", "lossy.webp", "plain.bmp", "16-bit.png", "16-bit.tiff", "animated.gif"]
-    {
+    for name in [
+        "plain.png",
+        "plain.webp",
+        "lossy.webp",
+        "plain.bmp",
+        "16-bit.png",
+        "16-bit.tiff",
+        "planes-of-tiles.tiff",
+        "animated.gif",
+    ] {
         let normalized = made(name).unwrap();
 
         assert_close(&pixels(&normalized.jpeg), &expected, 4.0);
