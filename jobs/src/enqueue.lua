@@ -34,6 +34,13 @@ local next_holder = 6
 local ready = {}
 local answers = {}
 
+local metas = {}
+for at = FIRST, #ARGV, WIDTH do
+  metas[#metas + 1] = meta .. ARGV[at]
+end
+-- Most calls bring new jobs: one question for all of them.
+local all_new = #metas > 0 and redis.call('EXISTS', unpack(metas)) == 0
+
 local function known(job)
   return redis.call('HEXISTS', data, job) == 1 or redis.call('EXISTS', meta .. job) == 1
 end
@@ -82,7 +89,7 @@ for at = FIRST, #ARGV, WIDTH do
     answer = { same_payload(held_by, payload) and 2 or 3, held_by }
   elseif run_at_ms and run_at_ms > now_ms + ahead_ms then
     answer = { known(job) and 0 or 4, job }
-  elseif redis.call('EXISTS', meta .. job) == 1 or redis.call('HSETNX', data, job, payload) == 0 then
+  elseif (not all_new and redis.call('EXISTS', meta .. job) == 1) or redis.call('HSETNX', data, job, payload) == 0 then
     answer = { 0, job }
   else
     push(job, payload, max_attempts, run_at_ms, key, holder)

@@ -116,7 +116,7 @@ fn incomplete(redis: &mut Connection, queue: &QueueKeys, kind: Kind, places: &Pl
             let answers: Vec<(Option<f64>, bool, bool, bool, usize)> = asked(redis, some, |pipeline, id| {
                 let meta = [queue.meta_prefix().as_bytes(), id].concat();
                 pipeline.cmd("ZSCORE").arg(&set).arg(id);
-                pipeline.cmd("HEXISTS").arg(&meta).arg("result").cmd("HEXISTS").arg(&meta).arg("dr_token");
+                pipeline.cmd("HEXISTS").arg(&meta).arg("result").cmd("HSTRLEN").arg(&meta).arg("dr_token");
                 pipeline.cmd("HEXISTS").arg(&meta).arg("dr_leased_at");
                 pipeline.cmd("HSTRLEN").arg(queue.data()).arg(id);
             });

@@ -64,9 +64,8 @@ end
 
 local function again(d, deferred_at)
     local due = schedule(d.id, d.more.after_ms)
-    redis.call('HDEL', d.meta, 'dr_token')
-    redis.call('HSET', d.meta, 'dr_settled', d.token, 'attempts', d.attempts, 'status', STATUS.again, 'dr_last', d.receipt,
-        'dr_ready_at', due)
+    redis.call('HSET', d.meta, 'dr_token', '', 'dr_settled', d.token, 'attempts', d.attempts, 'status', STATUS.again,
+        'dr_last', d.receipt, 'dr_ready_at', due)
     if d.more.note then
         redis.call('HSET', d.meta, 'dr_note', d.more.note)
     end
@@ -99,11 +98,10 @@ local function finish(d, retried)
         follow(d, d.more.next)
     end
     if retried then
-        redis.call('HDEL', d.meta, 'dr_token', 'dr_note', 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
-    else
-        redis.call('HDEL', d.meta, 'dr_token')
+        redis.call('HDEL', d.meta, 'dr_note', 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
     end
-    redis.call('HSET', d.meta, 'dr_settled', d.token, 'attempts', d.attempts, 'result', d.receipt,
+    -- A token that is empty is nobody's; to take the field away costs a call more.
+    redis.call('HSET', d.meta, 'dr_token', '', 'dr_settled', d.token, 'attempts', d.attempts, 'result', d.receipt,
         'status', STATUS[d.outcome], 'dr_owner', d.owner)
     if d.outcome == 'done' then
         emptied[#emptied + 1], emptied[#emptied + 2] = d.id, ''
