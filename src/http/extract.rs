@@ -24,17 +24,21 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
-            Err(error) => Err(twice_or_unreadable(&innermost(&error))),
+            Err(error) => Err(unreadable(&innermost(&error))),
         }
     }
 }
 
-/// Every parameter is a text that may be missing: what cannot be read is one that is there twice.
-fn twice_or_unreadable(message: &str) -> Problem {
-    let twice = message.split_once("duplicate field `").and_then(|(_, rest)| rest.split_once('`'));
-    let (field, detail) = match twice {
-        Some((field, _)) => (field, format!("{field} is given more than once")),
-        None => ("query", format!("the query cannot be read: {message}")),
+/// Every parameter is a text that may be missing: what cannot be read is one that is there twice, or that nobody knows.
+fn unreadable(message: &str) -> Problem {
+    let named = |what: &str| message.split_once(what)?.1.split_once('`');
+    let (field, detail) = match (named("duplicate field `"), named("unknown field `")) {
+        (Some((field, _)), _) => (field, format!("{field} is given more than once")),
+        (_, Some((field, known))) => {
+            let known = known.replace("expected one of", "there are").replace("expected", "there is");
+            (field, format!("{field} is no parameter here{}", known.replace('`', "")))
+        }
+        _ => ("query", format!("the query cannot be read: {message}")),
     };
     Problem::http(StatusCode::BAD_REQUEST, HttpCode::RequestInvalid, detail).of(field)
 }

@@ -108,6 +108,7 @@ impl Doubt {
 /// Whether to look now.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct HealthParams {
     /// `1` or `true` looks at the bucket now, at most every 5 s; needs a token where any is configured.
     live: Option<String>,

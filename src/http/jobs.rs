@@ -180,6 +180,7 @@ fn read<J: Job>(json: &str) -> Result<(Option<ObjectKey>, Option<Source>), Decod
 /// How long to wait.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct WaitParams {
     /// Answers when the receipt is final, or after this time: `30s`, `1500ms`, at most `60s`. At once when 256 others wait.
     wait: Option<String>,
@@ -234,6 +235,7 @@ fn fresh(receipt: &Receipt) -> Response {
 /// Which jobs to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct ListParams {
     /// Of this queue alone.
     kind: Option<String>,

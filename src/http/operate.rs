@@ -129,6 +129,7 @@ pub async fn resume(State(app): State<App>, kind: Segment) -> Result<Json<QueueS
 /// Which dead jobs to retry.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct RetryParams {
     /// Only those that died of this code.
     code: Option<String>,

@@ -41,6 +41,7 @@ const TIDYING_TIME: Duration = Duration::from_secs(5);
 /// Whose picture it is.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct UploadParams {
     /// Owner of the photo; this or `product_id`.
     user_id: Option<String>,

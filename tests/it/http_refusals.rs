@@ -110,6 +110,9 @@ async fn a_wrong_query_is_told_once_with_its_parameter_named() {
 
     for (path, field, detail) in [
         ("/api/jobs?kind=upload&kind=ingest", "kind", "kind is given more than once"),
+        ("/api/jobs?stat=failed", "stat", "stat is no parameter here, there are kind, status, limit"),
+        ("/api/jobs/018f7a2e?wait=1s&until=done", "until", "until is no parameter here, there is wait"),
+        ("/api/storage/health?life=1", "life", "life is no parameter here, there is live"),
         ("/api/jobs?limit=many", "limit", "limit is 1 to 500, not \"many\""),
         (
             "/api/jobs?status=lost",

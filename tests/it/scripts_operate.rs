@@ -2,8 +2,9 @@
 //!
 //! All calls are made by a user who may touch nothing but what the script's KEYS name.
 
-use darkroom::queue::scripts::{
-    HEALTH_WRITE, JOB_CANCEL, JOB_DISCARD, JOBS_RETRY, QUEUE_RESUME, SLOT_ENQUEUE,
+use darkroom::{
+    handlers::delete::SECOND_PASS,
+    queue::scripts::{HEALTH_WRITE, JOB_CANCEL, JOB_DISCARD, JOBS_RETRY, QUEUE_RESUME, SLOT_ENQUEUE},
 };
 use redis::{AsyncCommands as _, Script};
 
@@ -94,6 +95,37 @@ async fn a_dead_job_goes_round_again_once_with_a_clean_slate_and_its_last_receip
     assert_eq!(scripts.redis.hget::<_, _, i64>(scripts.queue.stats(), "dead_bytes").await.unwrap(), 0);
     let rows = scripts.claim(&["t1"]).await;
     assert_eq!((rows[0].id.as_str(), rows[0].attempts, rows[0].crashes), ("a", 0, 0));
+}
+
+#[tokio::test]
+async fn of_all_notes_a_retry_keeps_the_one_of_a_second_pass() {
+    let mut scripts = Scripts::start().await;
+    for (job, note) in [("deletes", SECOND_PASS), ("fetches", "turns:0123456789abcdef")] {
+        dead(&mut scripts, job).await;
+        scripts.set_meta(job, "dr_note", note).await;
+    }
+
+    let retried = scripts.retry(&["deletes", "fetches"]).await;
+
+    assert_eq!(retried, Ok(2));
+    assert_eq!(scripts.meta("deletes").await["dr_note"], SECOND_PASS);
+    assert!(!scripts.meta("fetches").await.contains_key("dr_note"));
+}
+
+#[tokio::test]
+async fn a_dead_job_whose_metadata_was_overwritten_is_retried_and_discarded_all_the_same() {
+    let mut scripts = Scripts::start().await;
+    for job in ["retried", "discarded"] {
+        dead(&mut scripts, job).await;
+        let meta = format!("{}{job}", scripts.queue.meta_prefix());
+        let () = scripts.redis.set(meta, "no hash").await.unwrap();
+    }
+
+    let answers = (scripts.retry(&["retried"]).await, scripts.discard("discarded", "order-1").await);
+
+    assert_eq!(answers, (Ok(1), 1));
+    assert_eq!(scripts.claim(&["t1"]).await[0].id, "retried");
+    assert!(scripts.meta("discarded").await.is_empty());
 }
 
 #[tokio::test]

@@ -17,11 +17,11 @@ pub struct Memory {
     places: Arc<Semaphore>,
 }
 
-/// A place and the memory of one body, free again when it is dropped.
+/// A place and the memory of what has come of one body, free again when it is dropped.
 #[derive(Debug)]
 pub struct Reservation {
     memory: Memory,
-    bytes: u64,
+    bytes: AtomicU64,
     _place: OwnedSemaphorePermit,
 }
 
@@ -36,27 +36,47 @@ impl Memory {
         self.used.load(Relaxed)
     }
 
-    /// A body that needs more than all of the memory is alone with it.
+    /// A place for a body that will need so many bytes, and has none yet: what it announces it need not send.
     ///
     /// # Errors
     ///
     /// 503 `busy`: other bodies have the places, or the memory.
-    pub fn reserve(&self, bytes: u64) -> Result<Reservation, Problem> {
+    pub fn admit(&self, bytes: u64) -> Result<Reservation, Problem> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             return Err(Problem::busy("as many bodies as may be are being received just now"));
         };
-        let bytes = bytes.min(self.total);
-        let more = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.total);
-        match self.used.fetch_update(Relaxed, Relaxed, more) {
-            Ok(_) => Ok(Reservation { memory: self.clone(), bytes, _place: place }),
-            Err(_) => Err(Problem::busy("other uploads fill DARKROOM_UPLOAD_MEMORY just now")),
+        if self.used().saturating_add(bytes.min(self.total)) > self.total {
+            return Err(full());
         }
+        Ok(Reservation { memory: self.clone(), bytes: AtomicU64::new(0), _place: place })
     }
+}
+
+impl Reservation {
+    /// Makes it so many bytes, if it was less. A body that needs more than all of the memory is alone with it.
+    ///
+    /// # Errors
+    ///
+    /// 503 `busy`: other bodies have the memory.
+    pub fn hold(&self, bytes: u64) -> Result<(), Problem> {
+        let Memory { total, used, .. } = &self.memory;
+        let bytes = bytes.min(*total);
+        let more = bytes.saturating_sub(self.bytes.load(Relaxed));
+        let taken =
+            used.fetch_update(Relaxed, Relaxed, |used| used.checked_add(more).filter(|used| *used <= *total));
+        taken.map_err(|_| full())?;
+        self.bytes.fetch_add(more, Relaxed);
+        Ok(())
+    }
+}
+
+fn full() -> Problem {
+    Problem::busy("other uploads fill DARKROOM_UPLOAD_MEMORY just now")
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.memory.used.fetch_sub(self.bytes, Relaxed);
+        self.memory.used.fetch_sub(*self.bytes.get_mut(), Relaxed);
     }
 }
 
@@ -65,32 +85,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_reserved_up_to_its_total_and_comes_back() {
+    fn memory_is_held_as_bytes_come_up_to_its_total_and_comes_back() {
         let memory = Memory::new(100, 9);
 
-        let first = memory.reserve(60).unwrap();
-        assert!(memory.reserve(41).is_err());
-        let second = memory.reserve(40).unwrap();
+        let first = memory.admit(60).unwrap();
+        first.hold(20).unwrap();
+        first.hold(60).unwrap();
+        assert!(memory.admit(41).is_err());
+        let second = memory.admit(40).unwrap();
+        second.hold(40).unwrap();
+        assert!(second.hold(41).is_err());
         assert_eq!(memory.used(), 100);
         drop((first, second));
 
         assert_eq!(memory.used(), 0);
-        let alone = memory.reserve(101).unwrap();
-        assert!(memory.reserve(1).is_err());
+        let alone = memory.admit(101).unwrap();
+        alone.hold(101).unwrap();
+        assert!(memory.admit(1).is_err());
         drop(alone);
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn what_is_announced_and_does_not_come_takes_nothing_from_others() {
+        let memory = Memory::new(100, 9);
+
+        let silent = [memory.admit(100).unwrap(), memory.admit(100).unwrap()];
+
+        memory.admit(100).unwrap().hold(100).unwrap();
+        drop(silent);
     }
 
     #[test]
     fn there_are_no_more_bodies_than_places_however_small_they_are() {
         let memory = Memory::new(100, 2);
 
-        let (first, second) = (memory.reserve(1).unwrap(), memory.reserve(1).unwrap());
-        assert!(memory.reserve(1).is_err());
+        let (first, second) = (memory.admit(1).unwrap(), memory.admit(1).unwrap());
+        assert!(memory.admit(1).is_err());
         drop(first);
 
-        assert!(memory.reserve(1).is_ok());
-        assert_eq!(memory.used(), 1);
+        assert!(memory.admit(1).is_ok());
         drop(second);
     }
 }

@@ -1,6 +1,6 @@
 //! Bodies as they come: how long they may be, how slow, and what is read of one that was refused.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::{BodyDataStream, Bytes},
@@ -11,7 +11,7 @@ use darkroom_jobs::{ErrorCode, MAX_SOURCE_BYTES};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::malformed;
+use super::{Reservation, malformed};
 use crate::http::problem::{HttpCode, Problem};
 
 /// Bytes a second that have to come in each [`WINDOW`]; the rest of a body may be less.
@@ -79,17 +79,22 @@ fn too_large(most: u64) -> Problem {
     Problem::http(StatusCode::PAYLOAD_TOO_LARGE, HttpCode::RequestTooLarge, detail).of("body")
 }
 
-/// The body as it comes, until it is too long, too slow, or broken.
-pub fn metered(body: BodyDataStream, limit: Limit) -> impl Stream<Item = Result<Bytes, Problem>> {
+/// The body as it comes, until it is too long, too slow, or broken, or the memory for it is used up.
+pub fn metered(
+    body: BodyDataStream,
+    limit: Limit,
+    reservation: Arc<Reservation>,
+) -> impl Stream<Item = Result<Bytes, Problem>> {
     struct Seen {
         body: BodyDataStream,
+        reservation: Arc<Reservation>,
         all: u64,
         in_window: u64,
         window_began: Instant,
     }
 
     let begun = Instant::now();
-    let seen = Seen { body, all: 0, in_window: 0, window_began: begun };
+    let seen = Seen { body, reservation, all: 0, in_window: 0, window_began: begun };
     stream::try_unfold(seen, move |mut seen| async move {
         let due = (begun + limit.time).min(seen.window_began + limit.window);
         let next = timeout_at(due, seen.body.next()).await.map_err(|_| too_slow())?;
@@ -99,6 +104,10 @@ pub fn metered(body: BodyDataStream, limit: Limit) -> impl Stream<Item = Result<
         if seen.all > limit.bytes {
             drain(seen.body).await;
             return Err((limit.exceeded)());
+        }
+        if let Err(full) = seen.reservation.hold(seen.all * limit.weight) {
+            drain(seen.body).await;
+            return Err(full);
         }
         seen.in_window += chunk.len() as u64;
         if seen.in_window >= limit.pace {
@@ -150,9 +159,14 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
+    use crate::http::body::Memory;
 
     const SHORT: Limit =
         Limit { pace: 100, window: Duration::from_millis(400), time: Duration::from_secs(2), ..ORIGINAL };
+
+    fn admitted() -> Arc<Reservation> {
+        Arc::new(Memory::new(u64::MAX, 1).admit(0).unwrap())
+    }
 
     /// Pieces of so many bytes, with a pause before each; how much of them was taken.
     async fn read(pieces: usize, bytes: usize, pause_ms: u64, limit: Limit) -> Result<usize, Problem> {
@@ -160,7 +174,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             Ok::<_, std::io::Error>(Bytes::from(vec![7; bytes]))
         });
-        let mut body = std::pin::pin!(metered(Body::from_stream(pieces).into_data_stream(), limit));
+        let mut body =
+            std::pin::pin!(metered(Body::from_stream(pieces).into_data_stream(), limit, admitted()));
         let mut taken = 0;
         while let Some(piece) = body.next().await {
             taken += piece?.len();
@@ -185,7 +200,7 @@ mod tests {
     async fn a_body_that_stands_still_is_given_up_wherever_it_does() {
         let body = stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![7; 1_000]))]);
         let body = body.chain(stream::pending());
-        let mut body = std::pin::pin!(metered(Body::from_stream(body).into_data_stream(), SHORT));
+        let mut body = std::pin::pin!(metered(Body::from_stream(body).into_data_stream(), SHORT, admitted()));
 
         assert!(body.next().await.unwrap().is_ok());
 

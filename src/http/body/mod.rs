@@ -36,7 +36,7 @@ pub struct Original {
     pub sha256: String,
     /// Media type that was claimed for it.
     pub content_type: Option<String>,
-    _reservation: Reservation,
+    _reservation: Arc<Reservation>,
 }
 
 /// A file on its way in: hashed piece by piece, since all of it at once would hold up every other request.
@@ -55,7 +55,7 @@ impl Incoming {
         self.bytes.extend_from_slice(piece);
     }
 
-    fn complete(self, content_type: Option<String>, reservation: Reservation) -> Original {
+    fn complete(self, content_type: Option<String>, reservation: Arc<Reservation>) -> Original {
         let sha256 = digest::hex(&self.sha256.finalize());
         Original { bytes: self.bytes.freeze(), sha256, content_type, _reservation: reservation }
     }
@@ -76,7 +76,7 @@ pub async fn original(request: Request, memory: &Memory) -> Result<Original, Pro
         _ => {
             let (request, reservation) = admit(request, memory, ORIGINAL).await?;
             let mut incoming = Incoming::of(announced(request.headers()));
-            each_piece(request, ORIGINAL, |piece| incoming.take(piece)).await?;
+            each_piece(request, ORIGINAL, &reservation, |piece| incoming.take(piece)).await?;
             incoming.complete(content_type, reservation)
         }
     };
@@ -116,17 +116,17 @@ pub async fn json(request: Request, memory: &Memory) -> Result<Value, Problem> {
 /// # Errors
 ///
 /// 413, 415, 408 and 503 as of [`original`].
-pub async fn jobs(request: Request, memory: &Memory) -> Result<(Bytes, Reservation), Problem> {
+pub async fn jobs(request: Request, memory: &Memory) -> Result<(Bytes, Arc<Reservation>), Problem> {
     text(request, memory, JOBS).await
 }
 
-async fn text(request: Request, memory: &Memory, limit: Limit) -> Result<(Bytes, Reservation), Problem> {
+async fn text(request: Request, memory: &Memory, limit: Limit) -> Result<(Bytes, Arc<Reservation>), Problem> {
     if let Err(problem) = check_encoding(request.headers()).and_then(|()| check_json(request.headers())) {
         return Err(refuse(request, problem).await);
     }
     let (request, reservation) = admit(request, memory, limit).await?;
     let mut text = BytesMut::with_capacity(announced(request.headers()).unwrap_or(0) as usize);
-    each_piece(request, limit, |piece| text.extend_from_slice(piece)).await?;
+    each_piece(request, limit, &reservation, |piece| text.extend_from_slice(piece)).await?;
     Ok((text.freeze(), reservation))
 }
 
@@ -140,19 +140,29 @@ pub fn parsed<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Problem> {
     })
 }
 
-/// Reserves what the body needs for all that it announces, or, without a length, for all that it may have.
-async fn admit(request: Request, memory: &Memory, limit: Limit) -> Result<(Request, Reservation), Problem> {
+/// Lets a body in for which there is memory: for all that it announces, or, without a length, for all that it may have.
+async fn admit(
+    request: Request,
+    memory: &Memory,
+    limit: Limit,
+) -> Result<(Request, Arc<Reservation>), Problem> {
     let bytes = announced(request.headers()).unwrap_or(limit.bytes);
     let fits = bytes <= limit.bytes;
-    let reserved = if fits { memory.reserve(bytes * limit.weight) } else { Err((limit.exceeded)()) };
-    match reserved {
-        Ok(reservation) => Ok((request, reservation)),
+    let admitted = if fits { memory.admit(bytes * limit.weight) } else { Err((limit.exceeded)()) };
+    match admitted {
+        Ok(reservation) => Ok((request, Arc::new(reservation))),
         Err(problem) => Err(refuse(request, problem).await),
     }
 }
 
-async fn each_piece(request: Request, limit: Limit, mut take: impl FnMut(&[u8])) -> Result<(), Problem> {
-    let mut pieces = std::pin::pin!(metered(request.into_body().into_data_stream(), limit));
+async fn each_piece(
+    request: Request,
+    limit: Limit,
+    reservation: &Arc<Reservation>,
+    mut take: impl FnMut(&[u8]),
+) -> Result<(), Problem> {
+    let body = request.into_body().into_data_stream();
+    let mut pieces = std::pin::pin!(metered(body, limit, Arc::clone(reservation)));
     while let Some(piece) = pieces.next().await {
         take(&piece?);
     }
@@ -165,7 +175,10 @@ async fn multipart(request: Request, memory: &Memory) -> Result<Original, Proble
     let length = announced(request.headers());
     let stopped = Arc::new(OnceLock::new());
     let (parts, body) = request.into_parts();
-    let body = Body::from_stream(remembered(metered(body.into_data_stream(), MULTIPART), &stopped));
+    let body = Body::from_stream(remembered(
+        metered(body.into_data_stream(), MULTIPART, Arc::clone(&reservation)),
+        &stopped,
+    ));
     let form = Multipart::from_request(Request::from_parts(parts, body), &()).await;
     let mut form = form.map_err(|error| malformed(error.body_text()))?;
 
