@@ -102,7 +102,7 @@ error_codes! {
     UrlUserinfo "url_userinfo" Request P
         "The URL contains a user name or password. Give a link that works without them, for example a signed one."
     UrlPort "url_port" Request P
-        "Only the ports 80 and 443 are fetched from. Ask for a link without a port, or upload the file."
+        "The port of this URL is not fetched from. Ask for a link without a port, or upload the file."
     HostBlocked "host_blocked" Request P
         "This host is not fetched from. Give a public web address, or upload the file."
     AddressBlocked "address_blocked" Request P

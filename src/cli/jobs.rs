@@ -107,6 +107,9 @@ async fn show(common: &Common, id: &JobId) -> anyhow::Result<ExitCode> {
         }
         out::line(why)?;
     }
+    if !common.json {
+        facts(&receipt).into_iter().try_for_each(out::line)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -217,6 +220,19 @@ pub fn why(receipt: &Receipt) -> Option<String> {
     receipt.error.as_ref().map(|error| format!("  {}\n  {}", error.message, error.hint))
 }
 
+/// When it goes on, and what was removed so far.
+fn facts(receipt: &Receipt) -> Vec<String> {
+    let next = receipt.next_attempt_at.filter(|_| !receipt.is_final).map(|at| format!("  goes on at {at}"));
+    let deletion = receipt.deletion.as_ref().map(|deletion| {
+        let verified = if deletion.verified { "verified: nothing is left" } else { "not verified" };
+        format!(
+            "  removed {} objects, {} versions, {} markers, {} originals; {verified}",
+            deletion.objects, deletion.versions, deletion.markers, deletion.staged
+        )
+    });
+    next.into_iter().chain(deletion).collect()
+}
+
 /// One line for a person.
 fn line(receipt: &Receipt) -> String {
     let (id, kind, status) = (&receipt.job_id, receipt.kind, receipt.status.as_str());
@@ -239,7 +255,34 @@ fn status(text: &str) -> Result<Status, String> {
 
 #[cfg(test)]
 mod tests {
+    use darkroom_jobs::{Deletion, Timestamp};
+
     use super::*;
+
+    #[test]
+    fn an_erasure_under_way_tells_what_is_gone_and_when_it_goes_on() {
+        let mut receipt = Receipt::new(JobId::generate(), Kind::Delete, Status::Queued);
+        receipt.next_attempt_at = Some(Timestamp::from_unix_ms(0));
+        receipt.deletion = Some(Deletion {
+            target: None,
+            deleted_at: None,
+            verified: false,
+            objects: 3,
+            versions: 0,
+            markers: 1,
+            staged: 2,
+            versions_known: true,
+            not_covered: Vec::new(),
+        });
+
+        assert_eq!(
+            facts(&receipt),
+            [
+                "  goes on at 1970-01-01T00:00:00.000Z",
+                "  removed 3 objects, 0 versions, 1 markers, 2 originals; not verified",
+            ]
+        );
+    }
 
     #[test]
     fn a_job_that_runs_again_is_shown_without_its_old_failure() {

@@ -103,7 +103,7 @@ impl FromStr for Memory {
                 Ok(percent @ 1..=100) => Ok(Self::Percent(percent)),
                 _ => Err("a share is 1% to 100%".into()),
             },
-            None => bytes(text).map(Self::Bytes),
+            None => bytes(text).map(Self::Bytes).map_err(|error| format!("{error}, or a share like 60%")),
         }
     }
 }

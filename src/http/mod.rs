@@ -59,7 +59,7 @@ pub struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The port is taken, or not ours to take.
-    #[error("{0} cannot be served: {1}")]
+    #[error("{0} cannot be served")]
     Address(SocketAddr, #[source] io::Error),
     /// The settings of Redis.
     #[error("the settings of redis cannot be used")]
