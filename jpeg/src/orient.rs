@@ -31,7 +31,7 @@ impl Orientation {
     }
 }
 
-/// A plane of the turned picture, filled strip by strip.
+/// A plane that is turned.
 #[derive(Debug, Default)]
 pub struct Turned {
     /// Pixels, `stride` apart.
@@ -45,11 +45,15 @@ pub struct Turned {
 }
 
 impl Turned {
-    /// An empty plane, padded to multiples of `side`, in memory of another one.
-    pub fn new(mut pixels: Vec<u8>, (width, height): (usize, usize), side: usize) -> Self {
-        let stride = width.next_multiple_of(side);
-        pixels.resize(stride * height.next_multiple_of(side), 0);
-        Self { pixels, stride, width, height }
+    /// A plane of no pixels, in memory of another one.
+    pub fn in_memory_of(pixels: Option<Vec<u8>>) -> Self {
+        Self { pixels: pixels.unwrap_or_default(), ..Self::default() }
+    }
+
+    /// Makes it as large, padded to multiples of `side`; its pixels are any until all are taken.
+    pub fn resize(&mut self, (width, height): (usize, usize), side: usize) {
+        (self.width, self.height, self.stride) = (width, height, width.next_multiple_of(side));
+        self.pixels.resize(self.stride * height.next_multiple_of(side), 0);
     }
 
     /// Takes rows of the stored picture, the first of which is number `first` of it; `stride` is theirs.
@@ -110,9 +114,11 @@ impl Turned {
 
     /// Repeats the last column and the last row into the padding.
     pub fn pad(&mut self) {
-        for row in self.pixels.chunks_exact_mut(self.stride).take(self.height) {
-            let last = row[self.width - 1];
-            row[self.width..].fill(last);
+        if self.width < self.stride {
+            for row in self.pixels.chunks_exact_mut(self.stride).take(self.height) {
+                let last = row[self.width - 1];
+                row[self.width..].fill(last);
+            }
         }
         let (made, padding) = self.pixels.split_at_mut(self.height * self.stride);
         let last = &made[made.len() - self.stride..];
@@ -160,7 +166,8 @@ mod tests {
         for value in 1..=8 {
             let orientation = Orientation::from_exif(value);
             let sides = if orientation.swaps() { (h, w) } else { (w, h) };
-            let mut turned = Turned::new(Vec::new(), sides, 16);
+            let mut turned = Turned::in_memory_of(None);
+            turned.resize(sides, 16);
             for first in (0..h).step_by(16) {
                 let rows = (h - first).min(16);
                 let strip: Vec<u8> =

@@ -4,10 +4,14 @@ use crate::{
     Output,
     arch::Kernels,
     dct::{Block, Steps},
-    encode::{Encoder, Layout, Strips, write::Head},
+    encode::{
+        Encoder, Layout, Strips,
+        deferred::{Deferred, Order},
+        write::Head,
+    },
     error::Error,
     header::Frame,
-    orient::Turned,
+    orient::{Orientation, Turned},
     plan::Plan,
     preview::Preview,
     resample::{
@@ -21,6 +25,47 @@ use crate::{
 
 /// Blocks of one MCU: up to four of luma from the first on, the two of chroma last.
 pub type Mcu = [Block; 6];
+
+/// Turns strip after strip: in the turned picture each is a column or a row of MCUs, which wait for those before them.
+#[derive(Debug)]
+pub struct Turning {
+    /// The strip, turned.
+    pub planes: Vec<Turned>,
+    /// What is encoded.
+    pub deferred: Deferred,
+}
+
+impl Turning {
+    fn new(layout: Layout, scratch: &mut Scratch) -> Self {
+        let mut deferred = std::mem::take(&mut scratch.deferred);
+        deferred.clear();
+        let planes = (0..layout.components()).map(|_| Turned::in_memory_of(scratch.turned.pop())).collect();
+        Self { planes, deferred }
+    }
+
+    fn turn(&mut self, planes: &[Plane], strip: usize, orientation: Orientation) {
+        for (plane, turned) in planes.iter().zip(&mut self.planes) {
+            let (rows, width) = (plane.next - plane.start(strip), plane.width);
+            turned.resize(if orientation.swaps() { (rows, width) } else { (width, rows) }, plane.strip_rows);
+            turned.take(&plane.strip, plane.strip_stride, rows, 0, orientation);
+            turned.pad();
+        }
+    }
+
+    fn encode(&mut self, kernels: Kernels, encoder: &mut Encoder, layout: Layout) {
+        let (side, luma) = (layout.strip_rows(0), &self.planes[0]);
+        let (mcus, rows) = (luma.width.div_ceil(side), luma.height.div_ceil(side));
+        for row in 0..rows {
+            let planes = std::array::from_fn(|at| {
+                let plane = self.planes.get(at).unwrap_or(&self.planes[0]);
+                let rows = layout.strip_rows(at) * plane.stride;
+                (&plane.pixels[(row * rows).min(plane.pixels.len() - rows)..][..rows], plane.stride)
+            });
+            kernels.strip(encoder, Strips { planes, mcus }, layout);
+        }
+        self.deferred.take(&mut encoder.tokens, layout);
+    }
+}
 
 /// From so many samples for one of the output on, blocks are decoded to half as many.
 const HALF_FROM: usize = 3;
@@ -36,7 +81,7 @@ pub struct Pipeline {
     sampling: (usize, usize),
     layout: Layout,
     encoder: Encoder,
-    turned: Vec<Turned>,
+    turning: Option<Turning>,
     plan: Plan,
     /// Sides of the original, px.
     source: (usize, usize),
@@ -77,30 +122,16 @@ impl Pipeline {
             sampling: (luma.horizontal, luma.vertical),
             layout,
             encoder,
-            turned: Vec::new(),
+            turning: None,
             plan: plan.clone(),
             source: (frame.width, frame.height),
             size,
             strip: 0,
         };
         if !plan.orientation.is_upright() {
-            pipeline.turned = pipeline.empty_turned(scratch);
+            pipeline.turning = Some(Turning::new(layout, scratch));
         }
         Ok(pipeline)
-    }
-
-    fn empty_turned(&self, scratch: &mut Scratch) -> Vec<Turned> {
-        let sides = |component| {
-            let by = self.layout.subsampling(component);
-            let (width, height) = (self.size.0.div_ceil(by), self.size.1.div_ceil(by));
-            if self.plan.orientation.swaps() { (height, width) } else { (width, height) }
-        };
-        (0..self.layout.components())
-            .map(|component| {
-                let pixels = scratch.turned.pop().unwrap_or_default();
-                Turned::new(pixels, sides(component), self.layout.strip_rows(component))
-            })
-            .collect()
     }
 
     /// Takes MCUs of the current row, from column `first` on; their blocks are empty afterwards.
@@ -133,7 +164,7 @@ impl Pipeline {
             if !rows.is_empty() {
                 kernels.vertical(plane, rows.clone());
                 for (row, columns) in rows.zip(plane.columns.chunks_exact(plane.stride)) {
-                    let place = (row - strip * plane.strip_rows) * plane.strip_stride;
+                    let place = (row - plane.start(strip)) * plane.strip_stride;
                     let out = &mut plane.strip[place..place + plane.strip_stride];
                     kernels.horizontal(&plane.resampler.horizontal, columns, out);
                 }
@@ -149,55 +180,49 @@ impl Pipeline {
         let strip = self.strip;
         // Before colors are converted: the color of the last row of an odd number is that of two rows.
         for plane in &mut self.planes {
-            plane.repeat_last_row(plane.next - strip * plane.strip_rows);
+            plane.repeat_last_row(plane.next - plane.start(strip));
         }
         if let (Some(color), [luma, blue, red]) = (&self.plan.color, &mut self.planes[..]) {
             let planes = [luma, blue, red].map(|plane| (&mut plane.strip[..], plane.strip_stride));
             self.kernels.color(color, planes, self.layout);
         }
-        if self.turned.is_empty() {
-            let planes = std::array::from_fn(|at| {
-                let plane = self.planes.get(at).unwrap_or(&self.planes[0]);
-                (&plane.strip[..], plane.strip_stride)
-            });
-            let mcus = self.size.0.div_ceil(self.layout.strip_rows(0));
-            self.kernels.strip(&mut self.encoder, Strips { planes, mcus }, self.layout);
-            self.write_ahead();
+        if let Some(turning) = &mut self.turning {
+            turning.turn(&self.planes, strip, self.plan.orientation);
+            turning.encode(self.kernels, &mut self.encoder, self.layout);
             return;
         }
-        for (plane, turned) in self.planes.iter().zip(&mut self.turned) {
-            let first = strip * plane.strip_rows;
-            turned.take(&plane.strip, plane.strip_stride, plane.next - first, first, self.plan.orientation);
-        }
+        let planes = std::array::from_fn(|at| {
+            let plane = self.planes.get(at).unwrap_or(&self.planes[0]);
+            (&plane.strip[..], plane.strip_stride)
+        });
+        let mcus = self.size.0.div_ceil(self.layout.strip_rows(0));
+        self.kernels.strip(&mut self.encoder, Strips { planes, mcus }, self.layout);
+        self.write_ahead();
     }
 
     /// The file, and what there is to say of it.
     pub fn finish(mut self, scratch: &mut Scratch) -> Output {
-        self.encode_turned();
         let (width, height) = self.turned_size();
-        let jpeg = self.encoder.finish(&head(self.layout, (width, height), &self.plan));
+        let (head, order) = (head(self.layout, (width, height), &self.plan), self.order());
+        let jpeg = match &self.turning {
+            Some(turning) => turning.deferred.finish(&mut self.encoder, order, &head),
+            None => self.encoder.finish(&head),
+        };
         let preview = Preview::new(&self.encoder, self.layout, width, height);
-        scratch.keep(self.planes, self.turned, self.encoder.tokens);
+        scratch.keep(self.planes, self.encoder.tokens, self.turning);
         let (source_width, source_height) = self.source;
         let grey = self.layout == Layout::Grey;
         Output { jpeg, width, height, source_width, source_height, grey, preview }
     }
 
-    fn encode_turned(&mut self) {
-        for plane in &mut self.turned {
-            plane.pad();
-        }
-        let Some(luma) = self.turned.first() else { return };
-        let side = self.layout.strip_rows(0);
-        let (mcus, rows) = (luma.width.div_ceil(side), luma.height.div_ceil(side));
-        for strip in 0..rows {
-            let planes = std::array::from_fn(|at| {
-                let plane = self.turned.get(at).unwrap_or(&self.turned[0]);
-                let rows = self.layout.strip_rows(at) * plane.stride;
-                (&plane.pixels[(strip * rows).min(plane.pixels.len() - rows)..][..rows], plane.stride)
-            });
-            self.kernels.strip(&mut self.encoder, Strips { planes, mcus }, self.layout);
-            self.write_ahead();
+    fn order(&self) -> Order {
+        let (side, orientation) = (self.layout.strip_rows(0), self.plan.orientation);
+        let (width, height) = self.turned_size();
+        Order {
+            columns: width.div_ceil(side),
+            rows: height.div_ceil(side),
+            swapped: orientation.swaps(),
+            reversed: orientation.reverses_rows(),
         }
     }
 
@@ -218,7 +243,7 @@ fn head(layout: Layout, (width, height): (usize, usize), plan: &Plan) -> Head<'_
 impl Plane {
     /// Up to which row of a strip the source rows that came suffice, and where the strip ends.
     fn ready(&self, strip: usize) -> (usize, usize) {
-        let end = ((strip + 1) * self.strip_rows).min(self.resampler.vertical.len());
+        let end = self.start(strip + 1).min(self.resampler.vertical.len());
         let have = self.have.min(self.source_rows);
         let fits = |row: &usize| self.resampler.vertical.end(*row) <= have;
         (self.next + (self.next..end).take_while(fits).count(), end)
@@ -300,6 +325,12 @@ impl Geometry<'_> {
             have: 0,
             next: 0,
             strip_rows,
+            lead: if orientation.reverses_rows() {
+                rows.output.next_multiple_of(strip_rows) - rows.output
+            } else {
+                0
+            },
+            width: columns.output,
             resampler,
             columns: scratch.columns(),
             stride,

@@ -31,6 +31,10 @@ pub struct Plane {
     pub next: usize,
     /// Output rows of a strip.
     pub strip_rows: usize,
+    /// Output rows that the first strip lacks: in a picture that is turned over it becomes the last one.
+    pub lead: usize,
+    /// Output columns.
+    pub width: usize,
     /// How output samples are made.
     pub resampler: Resampler,
     /// Output rows after the vertical step, `stride` apart.
@@ -46,6 +50,11 @@ pub struct Plane {
 }
 
 impl Plane {
+    /// The first output row of a strip.
+    pub fn start(&self, strip: usize) -> usize {
+        (strip * self.strip_rows).saturating_sub(self.lead)
+    }
+
     /// Where in the ring the next MCU row goes.
     pub fn place(&self) -> usize {
         self.have % self.capacity

@@ -2,9 +2,8 @@
 
 use crate::{
     arch::Kernels,
-    encode::tokens::Tokens,
-    orient::Turned,
-    pipeline::Mcu,
+    encode::{deferred::Deferred, tokens::Tokens},
+    pipeline::{Mcu, Turning},
     progressive::Coefficients,
     ring::{Plane, Row},
 };
@@ -17,6 +16,7 @@ const MAX_KEPT: usize = 64 << 20;
 pub struct Scratch {
     pub(crate) kernels: Kernels,
     pub(crate) tokens: Tokens,
+    pub(crate) deferred: Deferred,
     pub(crate) turned: Vec<Vec<u8>>,
     pub(crate) source: Box<[u8]>,
     pub(crate) mcus: Vec<Mcu>,
@@ -38,6 +38,7 @@ impl Scratch {
         Self {
             kernels,
             tokens: Tokens::default(),
+            deferred: Deferred::default(),
             turned: Vec::new(),
             source: Box::default(),
             mcus: Vec::new(),
@@ -61,13 +62,16 @@ impl Scratch {
     }
 
     /// Takes back what a photo used, largest last: it is taken first.
-    pub(crate) fn keep(&mut self, planes: Vec<Plane>, turned: Vec<Turned>, tokens: Tokens) {
+    pub(crate) fn keep(&mut self, planes: Vec<Plane>, tokens: Tokens, turning: Option<Turning>) {
         for plane in planes.into_iter().rev() {
             self.rings.push(plane.ring);
             self.columns.push(plane.columns);
             self.strips.push(plane.strip);
         }
-        self.turned.extend(turned.into_iter().rev().map(|plane| plane.pixels));
+        if let Some(Turning { planes, deferred, .. }) = turning {
+            self.turned.extend(planes.into_iter().rev().map(|plane| plane.pixels));
+            self.deferred = deferred;
+        }
         self.tokens = tokens;
         if self.bytes() > MAX_KEPT {
             *self = Self::new(self.kernels);
@@ -78,7 +82,7 @@ impl Scratch {
         let buffers =
             bytes_of(&self.turned) + bytes_of(&self.rings) + bytes_of(&self.columns) + bytes_of(&self.strips);
         let coefficients: usize = self.coefficients.iter().map(Coefficients::bytes).sum();
-        buffers + coefficients + self.tokens.bytes() + self.source.len()
+        buffers + coefficients + self.tokens.bytes() + self.deferred.bytes() + self.source.len()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Strips of pixels to a JPEG with optimal tables, in one pass over the pixels: tokens wait until all are counted.
 
+pub mod deferred;
 pub mod optimal;
 pub mod quant;
 pub mod tokens;
@@ -29,6 +30,15 @@ impl Layout {
     /// Rows of a component in an MCU.
     pub fn strip_rows(self, component: usize) -> usize {
         if self == Self::Half && component == 0 { 16 } else { 8 }
+    }
+
+    /// The component of each block of an MCU.
+    pub fn blocks(self) -> &'static [usize] {
+        match self {
+            Self::Grey => &[0],
+            Self::Full => &[0, 1, 2],
+            Self::Half => &[0, 0, 0, 0, 1, 2],
+        }
     }
 
     /// How many components there are.

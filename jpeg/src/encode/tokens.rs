@@ -5,6 +5,9 @@ use crate::dct::Block;
 /// Identifiers of a histogram: AC of luma from 0, AC of chroma from 256, DC of luma from 512, of chroma from 528.
 pub const IDS: usize = 1024;
 
+/// Where those of DC begin.
+pub const DC: usize = 512;
+
 /// Tokens of a block at most: one for each coefficient, three for a long run of zeros, one for its end.
 pub const MOST: usize = 128;
 
@@ -24,6 +27,8 @@ pub struct Tokens {
     /// How often each identifier occurs.
     pub histogram: Box<[u32; IDS]>,
     predictors: [i32; 3],
+    /// How many tokens the blocks have that were pushed since it was emptied.
+    pub lengths: Vec<u8>,
     /// The DC of every block, quantized, for each component in the order of the file.
     pub means: [Vec<i16>; 3],
 }
@@ -38,6 +43,7 @@ impl Default for Tokens {
             at: 0,
             histogram,
             predictors: [0; 3],
+            lengths: Vec::new(),
             means: Default::default(),
         }
     }
@@ -50,6 +56,7 @@ impl Tokens {
         self.at = 0;
         self.histogram.fill(0);
         self.predictors = [0; 3];
+        self.lengths.clear();
         self.means.iter_mut().for_each(Vec::clear);
     }
 
@@ -98,8 +105,10 @@ impl Tokens {
         }
         self.means[component].push(block[0]);
         let out = self.current[self.at..].first_chunk_mut().expect("a chunk has room for one more block");
-        self.at +=
+        let length =
             tokens(block, component, &mut self.predictors[component], &mut self.histogram, out, nonzero);
+        self.lengths.push(length as u8);
+        self.at += length;
     }
 }
 
@@ -128,10 +137,7 @@ fn tokens(
         out[count % MOST] = token;
         count += 1;
     };
-    let dc = i32::from(zigzag[0]);
-    let (bits, size) = value(dc - *predictor);
-    *predictor = dc;
-    put((512 + 16 * table + size) | bits << 10);
+    put(dc_token(zigzag[0], component, predictor));
 
     let ac = table << 8;
     let (mut left, mut before) = (nonzero(&zigzag) & !1, 0);
@@ -151,6 +157,15 @@ fn tokens(
         put(ac);
     }
     count
+}
+
+/// The token of a DC, whose difference to the block's before counts.
+#[inline(always)]
+pub fn dc_token(dc: i16, component: usize, predictor: &mut i32) -> u32 {
+    let dc = i32::from(dc);
+    let (bits, size) = value(dc - *predictor);
+    *predictor = dc;
+    (DC as u32 + 16 * u32::from(component > 0) + size) | bits << 10
 }
 
 /// The bits of a value and how many they are, T.81 F.1.2.1.
