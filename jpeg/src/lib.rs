@@ -89,3 +89,8 @@ pub fn normalize(jpeg: &[u8], plan: &Plan, limits: &Limits, scratch: &mut Scratc
     }
     Ok(pipeline.finish(scratch))
 }
+
+/// The example of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
