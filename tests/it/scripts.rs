@@ -43,6 +43,18 @@ async fn a_claim_that_is_repeated_takes_other_jobs() {
 }
 
 #[tokio::test]
+async fn a_claim_that_meets_a_job_and_its_husk_takes_it_once() {
+    let mut scripts = Scripts::start().await;
+    scripts.ready("a", "payload").await;
+    let () = scripts.redis.rpush(scripts.queue.active(), "a").await.unwrap();
+
+    let rows = scripts.claim(&["t1", "t2"]).await;
+
+    assert_eq!(rows.iter().map(|row| (row.id.as_str(), row.deliveries)).collect::<Vec<_>>(), [("a", 1)]);
+    assert_eq!((scripts.meta("a").await["dr_token"].as_str(), scripts.active().await.len()), ("t1", 0));
+}
+
+#[tokio::test]
 async fn a_paused_queue_gives_nothing() {
     let mut scripts = Scripts::start().await;
     scripts.ready("a", "payload").await;

@@ -56,7 +56,7 @@ local function see(id, meta, known)
 end
 
 local ids = redis.call('LRANGE', active, 0, wanted - 1)
-local taken, bytes, ends, rows = 0, 0, {}, {}
+local taken, bytes, ends, rows, mine = 0, 0, {}, {}, {}
 for i, id in ipairs(ids) do
     if bytes > payload_limit then
         break
@@ -65,7 +65,9 @@ for i, id in ipairs(ids) do
     local meta, token = meta_prefix .. id, ARGV[3 + i]
     local known = redis.pcall('HMGET', meta, 'dr_seen', 'status', 'attempts', 'max_attempts', 'dr_deliveries',
         'dr_crashes', 'dr_enqueued_at', 'dr_ready_at', 'dr_first_at', 'dr_deferred_at', 'dr_note', 'dr_reason')
-    if not is_husk(id, known[1] == id, known[2], known[8]) then
+    -- One that this call has leased is in no place yet.
+    if not mine[id] and not is_husk(id, known[1] == id, known[2], known[8]) then
+        mine[id] = true
         if known[1] ~= id then
             known = see(id, meta, known)
         end
