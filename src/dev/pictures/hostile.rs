@@ -144,3 +144,66 @@ pub(super) fn two_widths() -> Vec<u8> {
     ];
     tiff(&entries, &[90; 256])
 }
+
+/// A TIFF whose strips are all the same JPEG, but for the last, which begins within it and says it is larger.
+pub(super) fn shared_strips() -> Vec<u8> {
+    const COUNT: u32 = 9;
+    const STRIPS: u32 = 16;
+    const LENGTH: u32 = 64;
+    let at = behind_entries(COUNT);
+    let jpegs = at + STRIPS * 8;
+    let entries: [Entry; COUNT as usize] = [
+        (256, 4, 1, 16),
+        (257, 4, 1, 16),
+        (258, 3, 1, 8),
+        (259, 3, 1, 7),
+        (262, 3, 1, 1),
+        (273, 4, STRIPS, at),
+        (277, 3, 1, 1),
+        (278, 4, 1, 1),
+        (279, 4, STRIPS, at + STRIPS * 4),
+    ];
+    let last = STRIPS - 1;
+    let offsets = (0..STRIPS).map(|strip| jpegs + if strip == last { LENGTH / 2 } else { 0 });
+    let numbers: Vec<u8> = offsets.chain([LENGTH; STRIPS as usize]).flat_map(u32::to_le_bytes).collect();
+    let mut bytes = [0; 2 * LENGTH as usize];
+    // Behind the end of all strips but the last.
+    bytes[LENGTH as usize..][..13].copy_from_slice(&[0xff, 0xc0, 0, 11, 8, 0x40, 0, 0x40, 0, 1, 1, 0x11, 0]);
+    tiff(&entries, &[&numbers[..], &bytes].concat())
+}
+
+/// A TIFF of 16 × 16 px of red, green and blue; `tile`: in planes, each in tiles of this side.
+fn in_color(bits: u16, tile: Option<u32>) -> Vec<u8> {
+    let count = if tile.is_some() { 11 } else { 9 };
+    let at = behind_entries(count);
+    let (places, pixels) = (at + 6, at + 6 + 24);
+    let length = tile.map_or(16 * 16 * 3 * u32::from(bits) / 8, |side| side * side);
+    let mut entries: Vec<Entry> =
+        vec![(256, 4, 1, 16), (257, 4, 1, 16), (258, 3, 3, at), (259, 3, 1, 1), (262, 3, 1, 2)];
+    entries.extend(match tile {
+        None => vec![(273, 4, 1, pixels), (277, 3, 1, 3), (278, 4, 1, 16), (279, 4, 1, length)],
+        Some(side) => vec![
+            (277, 3, 1, 3),
+            (284, 3, 1, 2),
+            (322, 4, 1, side),
+            (323, 4, 1, side),
+            (324, 4, 3, places),
+            (325, 4, 3, places + 12),
+        ],
+    });
+    let numbers = [pixels, pixels + length, pixels + 2 * length, length, length, length];
+    let numbers =
+        [bits; 3].map(u16::to_le_bytes).concat().into_iter().chain(numbers.map(u32::to_le_bytes).concat());
+    let samples = std::iter::repeat_n(90, 3 * length as usize);
+    tiff(&entries, &numbers.chain(samples).collect::<Vec<_>>())
+}
+
+/// A TIFF whose numbers are whole and of 32 bits.
+pub(super) fn whole_numbers() -> Vec<u8> {
+    in_color(32, None)
+}
+
+/// A TIFF of planes in tiles.
+pub(super) fn planes_in_tiles(side: u32) -> Vec<u8> {
+    in_color(8, Some(side))
+}

@@ -10,6 +10,8 @@ use super::{
 };
 
 const DQT: u8 = 0xdb;
+/// The frame of another format, which begins like a JPEG.
+const JPEG_LS: u8 = 0xf7;
 const APP1: u8 = 0xe1;
 const APP2: u8 = 0xe2;
 
@@ -56,6 +58,7 @@ impl<'a> Walk<'a> {
         let Segment { marker, content, .. } = *segment;
         match marker {
             EOI => self.found.complete = true,
+            JPEG_LS if !self.framed => return Err(Error::Unsupported("image/jls")),
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => self.frame(marker, content)?,
             SOS => {
                 self.found.scans += 1;

@@ -42,7 +42,7 @@ fn a_picture_inside_another_is_no_larger() {
     {
         assert_eq!(header(name).unwrap_err().code(), ErrorCode::ImageCorrupt, "{name}");
     }
-    for name in ["larger-than-strip.tiff", "secret-jpeg.tiff", "two-widths.tiff"] {
+    for name in ["larger-than-strip.tiff", "secret-jpeg.tiff", "two-widths.tiff", "shared-strips.tiff"] {
         assert_eq!(header(name).unwrap_err().code(), ErrorCode::ImageCorrupt, "{name}");
     }
     let grey = made("grey-jpeg.tiff").unwrap();
@@ -77,4 +77,17 @@ fn a_decoder_that_finds_another_header_is_not_believed() {
             assert_eq!(refused(Header { progressive: true, ..header }), ErrorCode::ImageCorrupt);
         }
     }
+}
+
+#[test]
+fn a_tiff_that_the_decoder_reads_wrongly_is_refused_by_name() {
+    for (name, detected) in [
+        ("whole-numbers.tiff", "image/tiff of rare depth"),
+        ("planes-in-large-tiles.tiff", "image/tiff of planes in tiles"),
+    ] {
+        let error = header(name).unwrap_err();
+
+        assert_eq!(error.detail().unwrap()["detected"], detected);
+    }
+    assert_eq!(made("planes-in-tiles.tiff").unwrap().width, 16);
 }

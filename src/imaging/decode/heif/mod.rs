@@ -113,14 +113,14 @@ fn paint<S: Depth>(
     let to = (seen.left - shown.left, seen.top - shown.top);
     match tile.codec {
         Codec::Hevc => {
-            let decoded = hevc::decode(tile.config, &data, layer.tile)?;
+            let decoded = hevc::decode(tile.config, &data, layer.tile, layer.samples)?;
             let planes = decoded.planes();
             let conversion = Conversion::new::<S>(&planes.coding, &told(layer.meaning, decoded.meaning))?;
             canvas.paint(&planes, &conversion, from, to);
             Ok(decoded.meaning)
         }
         Codec::Av1 => {
-            let decoded = av1::decode(&data, layer.tile, tile.operating_point)?;
+            let decoded = av1::decode(&data, layer.tile, layer.samples, tile.operating_point)?;
             let meaning = decoded.meaning();
             let conversion = |coding: &_| Conversion::new::<S>(coding, &told(layer.meaning, meaning));
             match decoded.planes() {
