@@ -144,3 +144,30 @@ pub(super) fn two_widths() -> Vec<u8> {
     ];
     tiff(&entries, &[90; 256])
 }
+
+/// A TIFF whose strips are all the same JPEG, but for the last, which begins within it and says it is larger.
+pub(super) fn shared_strips() -> Vec<u8> {
+    const COUNT: u32 = 9;
+    const STRIPS: u32 = 16;
+    const LENGTH: u32 = 64;
+    let at = behind_entries(COUNT);
+    let jpegs = at + STRIPS * 8;
+    let entries: [Entry; COUNT as usize] = [
+        (256, 4, 1, 16),
+        (257, 4, 1, 16),
+        (258, 3, 1, 8),
+        (259, 3, 1, 7),
+        (262, 3, 1, 1),
+        (273, 4, STRIPS, at),
+        (277, 3, 1, 1),
+        (278, 4, 1, 1),
+        (279, 4, STRIPS, at + STRIPS * 4),
+    ];
+    let last = STRIPS - 1;
+    let offsets = (0..STRIPS).map(|strip| jpegs + if strip == last { LENGTH / 2 } else { 0 });
+    let numbers: Vec<u8> = offsets.chain([LENGTH; STRIPS as usize]).flat_map(u32::to_le_bytes).collect();
+    let mut bytes = [0; 2 * LENGTH as usize];
+    // Behind the end of all strips but the last.
+    bytes[LENGTH as usize..][..13].copy_from_slice(&[0xff, 0xc0, 0, 11, 8, 0x40, 0, 0x40, 0, 1, 1, 0x11, 0]);
+    tiff(&entries, &[&numbers[..], &bytes].concat())
+}

@@ -1,8 +1,11 @@
 //! Conversion by a profile, one that a file has or one made of what a file says in other words.
 
+use std::sync::Arc;
+
 use moxcms::{
     Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, Layout,
-    MatrixCoefficients, RenderingIntent, ToneReprCurve, TransferCharacteristics, TransformOptions, XyY,
+    MatrixCoefficients, RenderingIntent, ToneReprCurve, TransferCharacteristics, Transform8BitExecutor,
+    Transform16BitExecutor, TransformOptions, XyY,
 };
 
 use super::black_point;
@@ -35,18 +38,24 @@ pub(super) fn convert(raster: &Raster, profile: &ColorProfile) -> Option<Samples
         _ => return None,
     };
     let probes = Samples::U8(probes(layout));
-    let probed = transformed(&probes, profile, layout)?;
+    // Made once: it takes a millisecond.
+    let transform = transform(profile, layout)?;
+    let probed = by_8_bit(&*transform, &probes)?;
     if is_near(&probes, &probed) {
         return Some(raster.samples.clone());
     }
     let narrowed = (layout == Layout::GrayAlpha).then(|| raster.samples.narrowed());
     let samples = narrowed.as_ref().unwrap_or(&raster.samples);
     let converted = if is_black(&probed, layout) {
-        transformed(samples, profile, layout)?
+        match by_8_bit(&*transform, samples) {
+            Some(converted) => converted,
+            None => transformed(samples, profile, layout)?,
+        }
     } else {
-        // Dark steps become wider: 8 bits would not do.
-        let black = transformed(&probes.deep(), profile, layout)?;
-        black_point::compensated(transformed(&samples.deep(), profile, layout)?, channels(layout), &black)
+        // Dark steps become wider: 8 bits would not do. It takes 30 ms to make, and so is made once, too.
+        let deep = deep_transform(profile, layout)?;
+        let black = by_16_bit(&*deep, &probes.deep())?;
+        black_point::compensated(by_16_bit(&*deep, &samples.deep())?, channels(layout), &black)
     };
     Some(if narrowed.is_some() { converted.widened() } else { converted })
 }
@@ -94,23 +103,38 @@ fn is_black(probed: &Samples, layout: Layout) -> bool {
     matches!(probed, Samples::U8(samples) if samples[..colors].iter().all(|sample| *sample == 0))
 }
 
+fn transform(profile: &ColorProfile, layout: Layout) -> Option<Arc<Transform8BitExecutor>> {
+    profile.create_transform_8bit(layout, &target(layout), layout, relative_colorimetric(profile)).ok()
+}
+
+/// Nothing when the samples are of 16 bits.
+fn by_8_bit(transform: &Transform8BitExecutor, samples: &Samples) -> Option<Samples> {
+    let Samples::U8(source) = samples else { return None };
+    let mut converted = vec![0; source.len()];
+    transform.transform(source, &mut converted).ok()?;
+    Some(Samples::U8(converted))
+}
+
+fn deep_transform(profile: &ColorProfile, layout: Layout) -> Option<Arc<Transform16BitExecutor>> {
+    profile.create_transform_16bit(layout, &target(layout), layout, relative_colorimetric(profile)).ok()
+}
+
+/// Nothing when the samples are of 8 bits.
+fn by_16_bit(transform: &Transform16BitExecutor, samples: &Samples) -> Option<Samples> {
+    let Samples::U16(source) = samples else { return None };
+    let mut converted = vec![0; source.len()];
+    transform.transform(source, &mut converted).ok()?;
+    Some(Samples::U16(converted))
+}
+
+fn target(layout: Layout) -> ColorProfile {
+    if matches!(layout, Layout::Gray | Layout::GrayAlpha) { srgb_grey() } else { ColorProfile::new_srgb() }
+}
+
 fn transformed(samples: &Samples, profile: &ColorProfile, layout: Layout) -> Option<Samples> {
-    let options = relative_colorimetric(profile);
-    let grey = matches!(layout, Layout::Gray | Layout::GrayAlpha);
-    let target = if grey { srgb_grey() } else { ColorProfile::new_srgb() };
     match samples {
-        Samples::U8(source) => {
-            let transform = profile.create_transform_8bit(layout, &target, layout, options).ok()?;
-            let mut converted = vec![0; source.len()];
-            transform.transform(source, &mut converted).ok()?;
-            Some(Samples::U8(converted))
-        }
-        Samples::U16(source) => {
-            let transform = profile.create_transform_16bit(layout, &target, layout, options).ok()?;
-            let mut converted = vec![0; source.len()];
-            transform.transform(source, &mut converted).ok()?;
-            Some(Samples::U16(converted))
-        }
+        Samples::U8(_) => by_8_bit(&*transform(profile, layout)?, samples),
+        Samples::U16(_) => by_16_bit(&*deep_transform(profile, layout)?, samples),
     }
 }
 

@@ -25,17 +25,11 @@ const TILE_WIDTH: u16 = 322;
 const TILE_OFFSETS: u16 = 324;
 const TILE_BYTES: u16 = 325;
 const EXTRA_SAMPLES: u16 = 338;
-const SAMPLE_FORMAT: u16 = 339;
 const SUBSAMPLING: u16 = 530;
 
 /// Values of COMPRESSION.
 const FAX: std::ops::RangeInclusive<u64> = 2..=4;
 const JPEG: u64 = 7;
-
-/// Values of SAMPLE_FORMAT.
-const UNSIGNED: u64 = 1;
-const SIGNED: u64 = 2;
-const FRACTION: u64 = 3;
 
 /// Value of PLANAR.
 const SEPARATE: u64 = 2;
@@ -49,9 +43,6 @@ const YCBCR: u64 = 6;
 pub(super) fn decode(original: &[u8], header: &Header) -> Result<Raster, Error> {
     let decoded = |bytes: &[u8], width| by_image(TiffDecoder::new(Cursor::new(bytes)), header, width);
     let file = File { bytes: Cow::Borrowed(original) };
-    if !file.has_known_numbers(header.pixel.bytes > 2) {
-        return Err(Error::Unsupported("image/tiff of rare numbers"));
-    }
     let photometric = file.number(PHOTOMETRIC).unwrap_or_default();
     let bits = file.number(BITS).unwrap_or(1);
     let packed_width = (u64::from(header.width) * bits).div_ceil(8) as u32;
@@ -118,14 +109,6 @@ impl File<'_> {
         let channels: Vec<&[u16]> = map.chunks_exact(count).collect();
         let [red, green, blue] = channels.as_slice() else { return None };
         Some((0..count).map(|index| [red[index], green[index], blue[index]].map(sample)).collect())
-    }
-
-    /// Deep samples are fractions, which the decoder takes all for; others may not be negative.
-    fn has_known_numbers(&self, deep: bool) -> bool {
-        let formats =
-            Directory::first(&self.bytes).and_then(|first| first.numbers(&first.entry(SAMPLE_FORMAT)?));
-        let first = formats.and_then(|formats| formats.first().copied()).unwrap_or(UNSIGNED);
-        if deep { first == FRACTION } else { first != SIGNED }
     }
 
     /// Whether each channel has tiles of its own.

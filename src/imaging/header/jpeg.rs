@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
         match marker {
             EOI => self.found.complete = true,
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => self.frame(marker, content)?,
-            JPEG_LS => return Err(Error::Unsupported("image/jpeg of a rare process")),
+            JPEG_LS => return Err(Error::Unsupported("image/jls")),
             SOS => {
                 self.found.scans += 1;
                 let components = content.first().copied().unwrap_or_default();

@@ -48,6 +48,9 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     }
     found.decoder_bytes = tiff_parts::check(bytes, &first, (found.width, found.height))?;
     found.pixel = pixel(&first);
+    if has_rare_numbers(&first, found.pixel) {
+        return Err(Error::Unsupported("image/tiff of rare numbers"));
+    }
     let number = |tag| first.entry(tag).and_then(|entry| first.number(&entry));
     found.inks = (number(PHOTOMETRIC), number(SAMPLES)) == (Some(SEPARATED), Some(4));
     let mut metadata = Metadata::default();
@@ -70,11 +73,7 @@ fn pixel(first: &Directory<'_>) -> Pixel {
     const PALETTE: u64 = 3;
     let number = |tag| first.entry(tag).and_then(|entry| first.number(&entry));
     let samples = u32::try_from(number(SAMPLES).unwrap_or(1).clamp(1, 4)).expect("at most 4");
-    let deepest = first.entry(BITS).and_then(|bits| match bits.count {
-        1 => first.number(&bits).map(|bits| u16::try_from(bits).unwrap_or(u16::MAX)),
-        2 => first.pair(&bits).map(|[one, other]| one.max(other)),
-        _ => first.shorts(&bits).and_then(|bits| bits.into_iter().max()),
-    });
+    let deepest = largest(first, BITS);
     let channels = if number(PHOTOMETRIC) == Some(PALETTE) { 3 } else { samples };
     let bytes = match deepest.unwrap_or(1) {
         0..=8 => 1,
@@ -82,6 +81,24 @@ fn pixel(first: &Directory<'_>) -> Pixel {
         _ => 4,
     };
     Pixel { channels, bytes }
+}
+
+/// The largest of the numbers that there are of a tag for each sample.
+fn largest(first: &Directory<'_>, tag: u16) -> Option<u16> {
+    first.entry(tag).and_then(|entry| match entry.count {
+        1 => first.number(&entry).map(|value| u16::try_from(value).unwrap_or(u16::MAX)),
+        2 => first.pair(&entry).map(|[one, other]| one.max(other)),
+        _ => first.shorts(&entry).and_then(|values| values.into_iter().max()),
+    })
+}
+
+/// Deep samples that are no fractions, which the decoder takes them for, and those that may be negative.
+fn has_rare_numbers(first: &Directory<'_>, pixel: Pixel) -> bool {
+    const SAMPLE_FORMAT: u16 = 339;
+    const SIGNED: u16 = 2;
+    const FRACTION: u16 = 3;
+    let format = largest(first, SAMPLE_FORMAT);
+    format == Some(SIGNED) || (pixel.bytes == 4 && format != Some(FRACTION))
 }
 
 /// One directory.

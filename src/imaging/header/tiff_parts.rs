@@ -1,5 +1,7 @@
 //! The strips or tiles of a TIFF. Each may be a JPEG, with a frame of its own that its decoder believes.
 
+use std::ops::Range;
+
 use super::{
     super::{
         error::Error,
@@ -27,8 +29,8 @@ const MAX_PARTS: u64 = 65_536;
 /// Side up to which a tile may be larger than its picture, px.
 const FREE_TILE_SIDE: u64 = 1_024;
 
-/// How many times its length a file may be read: parts may share bytes, but not without end.
-const MAX_READ: u64 = 16;
+/// How many times its length a file may be decoded: parts may share bytes, but not without end.
+const MAX_DECODED: u64 = 16;
 
 /// Checks the parts of a picture; what a decoder needs to open one of them, bytes.
 pub(super) fn check(bytes: &[u8], first: &Directory<'_>, sides: (u32, u32)) -> Result<u64, Error> {
@@ -49,20 +51,36 @@ pub(super) fn check(bytes: &[u8], first: &Directory<'_>, sides: (u32, u32)) -> R
     let (Some(offsets), Some(lengths)) = (numbers(offsets), numbers(lengths)) else {
         return Err(Error::corrupt("strips or tiles without places"));
     };
-    if lengths.iter().fold(0, |sum: u64, length| sum.saturating_add(*length)) > bytes.len() as u64 * MAX_READ
+    if lengths.iter().fold(0, |sum: u64, length| sum.saturating_add(*length))
+        > bytes.len() as u64 * MAX_DECODED
     {
         return Err(Error::TooComplex("strips or tiles that overlap".into()));
     }
     if let Some(tables) = first.entry(JPEG_TABLES) {
         check_tables(first.data(&tables).unwrap_or_default())?;
     }
-    for (offset, length) in offsets.iter().zip(&lengths) {
-        let range = usize::try_from(*offset).ok().zip(usize::try_from(offset.saturating_add(*length)).ok());
-        let jpeg = range.and_then(|(start, end)| bytes.get(start..end.min(bytes.len())));
-        check_frames(jpeg.unwrap_or_default(), part)?;
+    for range in joined(&offsets, &lengths, bytes.len()) {
+        check_frames(&bytes[range], part)?;
     }
     let samples = part.0 * part.1 * 4;
     Ok(samples + lengths.into_iter().max().unwrap_or_default().min(bytes.len() as u64))
+}
+
+/// Where parts are, those that share bytes as one: every byte is looked at once.
+fn joined(offsets: &[u64], lengths: &[u64], end: usize) -> Vec<Range<usize>> {
+    let within = |at: u64| usize::try_from(at).unwrap_or(end).min(end);
+    let places = offsets.iter().zip(lengths);
+    let mut parts: Vec<_> =
+        places.map(|(at, length)| within(*at)..within(at.saturating_add(*length))).collect();
+    parts.sort_unstable_by_key(|part| part.start);
+    parts.dedup_by(|next, part| {
+        let shared = next.start < part.end;
+        if shared {
+            part.end = part.end.max(next.end);
+        }
+        shared
+    });
+    parts
 }
 
 fn sides_of_parts(first: &Directory<'_>, sides: (u32, u32), tiled: bool) -> Result<(u64, u64), Error> {

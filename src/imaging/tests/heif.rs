@@ -153,9 +153,23 @@ fn hostile_boxes_are_refused_by_their_codes() {
         ("film.avif", ErrorCode::UnsupportedFormat),
         ("nested.heic", ErrorCode::ImageCorrupt),
         ("hidden-frames.avif", ErrorCode::ImageTooComplex),
+        ("more-colors.heic", ErrorCode::ImageCorrupt),
+        ("more-colors-in-a-tile.heic", ErrorCode::ImageCorrupt),
+        ("more-colors.avif", ErrorCode::ImageCorrupt),
+        ("more-bits.avif", ErrorCode::ImageCorrupt),
     ] {
         assert_eq!(code(name), expected, "{name}");
     }
+}
+
+#[test]
+fn room_is_made_for_eight_frames_at_most() {
+    const BYTES_OF_A_FRAME: u64 = 240 * 160 * 3 / 2 * 3;
+    let held = |name| Header::read(&picture(name).unwrap(), &Limits::default()).unwrap().decoder_bytes;
+    let stream = include_bytes!("../../../tests/fixtures/av1/small.obu").len() as u64;
+
+    assert_eq!(held("plain.avif"), BYTES_OF_A_FRAME + stream);
+    assert_eq!(held("frames-in-stock.avif"), 8 * BYTES_OF_A_FRAME + 11 * stream);
 }
 
 #[test]

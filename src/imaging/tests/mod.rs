@@ -51,6 +51,18 @@ fn a_jpeg_of_12_bits_is_refused_by_name() {
 }
 
 #[test]
+fn what_begins_like_a_jpeg_and_is_none_is_refused_by_name() {
+    let refused = normalize(
+        b"\xff\xd8\xff\xf7\0\x0b\x08\0\x10\0\x10\x01\x01\x11\0",
+        &Preset::USER_PHOTO,
+        &Limits::default(),
+        &mut |_| {},
+    );
+
+    assert_eq!(refused.map(|_| ()).unwrap_err(), Error::Unsupported("image/jls"));
+}
+
+#[test]
 fn all_eight_orientations_are_applied_once() {
     let plain = image::load_from_memory(&picture("plain.jpg").unwrap()).unwrap();
     for number in 1..=8u8 {
@@ -218,6 +230,17 @@ fn a_profile_that_inflates_without_end_is_ignored() {
 
     assert_eq!(codes_of(&normalized), [WarningCode::IccInvalid]);
     assert_close(&pixels(&normalized.jpeg), &pixels(&made("plain.png").unwrap().jpeg), 0.01);
+}
+
+#[test]
+fn of_several_profiles_the_first_alone_counts() {
+    let first = made("two-profiles.png").unwrap();
+    assert_eq!(codes_of(&first), []);
+    assert_eq!(first.jpeg, made("profile-over-srgb.png").unwrap().jpeg);
+
+    let bomb = made("two-profiles-bomb-first.png").unwrap();
+    assert_eq!(codes_of(&bomb), [WarningCode::IccInvalid]);
+    assert_eq!(bomb.jpeg, made("profile-bomb.png").unwrap().jpeg);
 }
 
 #[test]

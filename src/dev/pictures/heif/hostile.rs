@@ -43,15 +43,6 @@ pub(in crate::dev::pictures) fn smaller_than_coded_av1() -> Vec<u8> {
     av1_file(vec![item]).written()
 }
 
-/// A picture that says it has no colors, for which less room is made.
-pub(in crate::dev::pictures) fn more_colors() -> Vec<u8> {
-    const CHROMA_AT: usize = 8 + 16;
-    changed(|item| {
-        let config = item.properties.iter_mut().find(|property| &property[4..8] == b"hvcC");
-        config.expect("a coded picture has its configuration")[CHROMA_AT] &= !3;
-    })
-}
-
 /// A picture of 60,000 px a side.
 pub(in crate::dev::pictures) fn huge() -> Vec<u8> {
     changed(|item| with_sides(item, 60_000, 60_000))
@@ -156,5 +147,37 @@ pub(in crate::dev::pictures) fn nested() -> Vec<u8> {
 pub(in crate::dev::pictures) fn hidden_frames() -> Vec<u8> {
     let mut item = av1_item(1, "small", SCENE);
     item.data = item.data.repeat(10_000);
+    av1_file(vec![item]).written()
+}
+
+/// A picture in color whose configuration says that it is grey.
+pub(in crate::dev::pictures) fn more_colors() -> Vec<u8> {
+    changed(|item| told_grey(&mut item.properties))
+}
+
+/// A grid whose second tile alone has more samples than the first.
+pub(in crate::dev::pictures) fn more_colors_in_a_tile() -> Vec<u8> {
+    let mut file = grid_of(&scene(), 8);
+    told_grey(&mut file.items[1].properties);
+    file.written()
+}
+
+/// Sets the format of colors in `hvcC`, behind the head of its box.
+fn told_grey(properties: &mut [Vec<u8>]) {
+    let config = properties.iter_mut().find(|property| &property[4..8] == b"hvcC").expect("a configuration");
+    config[8 + 16] &= !3;
+}
+
+/// A picture in AV1 whose configuration says what another is: of fewer colors or fewer bits.
+pub(in crate::dev::pictures) fn more_samples_av1(name: &str) -> Vec<u8> {
+    let mut item = av1_item(1, name, SCENE);
+    item.properties = av1_item(1, "small", SCENE).properties;
+    av1_file(vec![item]).written()
+}
+
+/// The last of eleven pictures is that of the scene, and all are one item.
+pub(in crate::dev::pictures) fn frames_in_stock() -> Vec<u8> {
+    let mut item = av1_item(1, "small", SCENE);
+    item.data = item.data.repeat(11);
     av1_file(vec![item]).written()
 }

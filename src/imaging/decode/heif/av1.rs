@@ -8,12 +8,14 @@ use re_rav1d::{
     include::dav1d::{
         data::Dav1dData,
         dav1d::{Dav1dContext, Dav1dLogger, Dav1dSettings},
-        headers::{DAV1D_PIXEL_LAYOUT_I400, DAV1D_PIXEL_LAYOUT_I420, DAV1D_PIXEL_LAYOUT_I422},
+        headers::{
+            DAV1D_PIXEL_LAYOUT_I400, DAV1D_PIXEL_LAYOUT_I420, DAV1D_PIXEL_LAYOUT_I422, Dav1dSequenceHeader,
+        },
         picture::Dav1dPicture,
     },
     src::lib::{
         dav1d_close, dav1d_data_create, dav1d_data_unref, dav1d_default_settings, dav1d_get_picture,
-        dav1d_open, dav1d_picture_unref, dav1d_send_data,
+        dav1d_open, dav1d_parse_sequence_header, dav1d_picture_unref, dav1d_send_data,
     },
 };
 
@@ -21,7 +23,10 @@ use super::{
     most_pixels,
     planes::{self, Coding, Plane},
 };
-use crate::imaging::{error::Error, header::heif::picture::CodePoints};
+use crate::imaging::{
+    error::Error,
+    header::heif::picture::{CodePoints, Coded, av1_units},
+};
 
 /// The library's word for: ask again, or give more first.
 const AGAIN: i32 = -11;
@@ -41,8 +46,14 @@ pub(super) enum Planes<'a> {
     Deep(planes::Planes<'a, u16>),
 }
 
-/// Decodes the first picture that is shown, which is to have these sides or is coded a little larger.
-pub(super) fn decode(data: &[u8], sides: (u32, u32), operating_point: u8) -> Result<Picture, Error> {
+/// Decodes the first picture that is shown, which is to have these sides and samples or is coded a little larger.
+pub(super) fn decode(
+    data: &[u8],
+    sides: (u32, u32),
+    samples: Coded,
+    operating_point: u8,
+) -> Result<Picture, Error> {
+    check_samples(data, samples)?;
     let decoder = Decoder::open(most_pixels(sides), operating_point)?;
     let mut input = Input::of(data)?;
     let mut picture = Picture(Dav1dPicture::default());
@@ -62,6 +73,35 @@ pub(super) fn decode(data: &[u8], sides: (u32, u32), operating_point: u8) -> Res
         return Err(Error::corrupt("a picture smaller than it says"));
     }
     Ok(picture)
+}
+
+/// No room is made for more samples, or larger ones, than were told.
+fn check_samples(data: &[u8], told: Coded) -> Result<(), Error> {
+    const SEQUENCE: u8 = 1;
+    let units = av1_units(data).filter(|(kind, _)| *kind == SEQUENCE);
+    // One that cannot be read is none; the decoder says so if it needs it.
+    for header in units.filter_map(|(_, unit)| sequence(unit)) {
+        let format = match header.layout {
+            DAV1D_PIXEL_LAYOUT_I400 => 0,
+            DAV1D_PIXEL_LAYOUT_I420 => 1,
+            DAV1D_PIXEL_LAYOUT_I422 => 2,
+            _ => 3,
+        };
+        if Coded::quarters(format) > told.quarters || header.hbd > 0 && told.bits == 8 {
+            return Err(Error::corrupt("a picture of more samples than it says"));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the header of a sequence.
+fn sequence(unit: &[u8]) -> Option<Dav1dSequenceHeader> {
+    let mut header = MaybeUninit::<Dav1dSequenceHeader>::uninit();
+    let (place, bytes) = (NonNull::from(&mut header).cast(), NonNull::from(unit).cast());
+    // SAFETY: a header is written to where there is room for one, and the bytes are those of a slice.
+    let read = unsafe { dav1d_parse_sequence_header(Some(place), Some(bytes), unit.len()) };
+    // SAFETY: what was read without an error was written.
+    (read.0 == 0).then(|| unsafe { header.assume_init() })
 }
 
 fn corrupt() -> Error {

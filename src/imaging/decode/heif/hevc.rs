@@ -3,7 +3,7 @@
 use heifer::heifer_hevc_dec::{
     Error as HevcError,
     decoder::{DecodeOptions, decode_picture},
-    nal::{NalUnit, split_annex_b},
+    nal::{NalUnit, NalUnitType, split_annex_b},
     params::{ParameterSets, Sps},
     recon::Frame,
 };
@@ -30,18 +30,16 @@ pub(super) struct Decoded {
     pub meaning: CodePoints,
 }
 
-/// Decodes what is to have these sides, or is coded a little larger, and no more samples than `told`: room was made
-/// for those.
-pub(super) fn decode(config: &[u8], data: &[u8], sides: (u32, u32), told: Coded) -> Result<Decoded, Error> {
+/// Decodes what is to have these sides and samples, or is coded a little larger.
+pub(super) fn decode(
+    config: &[u8],
+    data: &[u8],
+    sides: (u32, u32),
+    samples: Coded,
+) -> Result<Decoded, Error> {
     let stream = stream(config, data)?;
-    let sets = parameters(&stream);
     let max_pixels = u64::from(most_pixels(sides));
-    if sets.sps.iter().flatten().any(|set| pixels(set) > max_pixels) {
-        return Err(Error::corrupt("a picture larger than it says"));
-    }
-    if sets.sps.iter().flatten().any(|set| Coded::quarters_of(set.chroma_format_idc) > told.quarters) {
-        return Err(Error::corrupt("a picture of more colors than it says"));
-    }
+    let sets = parameters(&stream, max_pixels, samples)?;
     let options = DecodeOptions { max_pixels, ..DecodeOptions::default() };
     let frame = decode_picture(&stream, options).map_err(hevc_error)?;
     if frame.widths[0] < sides.0 || frame.heights[0] < sides.1 {
@@ -99,15 +97,30 @@ fn stream(config: &[u8], data: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(stream)
 }
 
-/// What the stream says before its first pixels.
-fn parameters(stream: &[u8]) -> ParameterSets {
+/// What the stream says, wherever: no room is made for more than was told. Depth costs nothing, as every sample is a word.
+fn parameters(stream: &[u8], max_pixels: u64, samples: Coded) -> Result<ParameterSets, Error> {
     let mut sets = ParameterSets::default();
-    let units = split_annex_b(stream).filter_map(|unit| NalUnit::parse(unit).ok());
-    for unit in units.take_while(|unit| !unit.header.unit_type.is_slice()) {
+    let units = split_annex_b(stream).filter(|unit| !is_slice(unit));
+    for unit in units.filter_map(|unit| NalUnit::parse(unit).ok()) {
         // One that cannot be read is none; the decoder says so if it needs it.
         sets.add(&unit).ok();
+        if unit.header.unit_type != NalUnitType::Sps {
+            continue;
+        }
+        if sets.sps.iter().flatten().any(|set| pixels(set) > max_pixels) {
+            return Err(Error::corrupt("a picture larger than it says"));
+        }
+        if sets.sps.iter().flatten().any(|set| Coded::quarters(set.chroma_format_idc) > samples.quarters) {
+            return Err(Error::corrupt("a picture of more samples than it says"));
+        }
     }
-    sets
+    Ok(sets)
+}
+
+/// Of what its kind tells, which is in the first byte, without a copy of it.
+fn is_slice(unit: &[u8]) -> bool {
+    const FIRST_OTHER: u8 = 32;
+    unit.first().is_none_or(|byte| byte >> 1 & 63 < FIRST_OTHER)
 }
 
 fn pixels(set: &Sps) -> u64 {

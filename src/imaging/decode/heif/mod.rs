@@ -120,7 +120,7 @@ fn paint<S: Depth>(
             Ok(decoded.meaning)
         }
         Codec::Av1 => {
-            let decoded = av1::decode(&data, layer.tile, tile.operating_point)?;
+            let decoded = av1::decode(&data, layer.tile, layer.samples, tile.operating_point)?;
             let meaning = decoded.meaning();
             let conversion = |coding: &_| Conversion::new::<S>(coding, &told(layer.meaning, meaning));
             match decoded.planes() {

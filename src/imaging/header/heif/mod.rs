@@ -21,6 +21,9 @@ const HEVC_BYTE: u64 = 3;
 const AV1_SAMPLE: u64 = 3;
 const AV1_BYTE: u64 = 1;
 
+/// Most frames of AV1 that are held at once: one for each place to refer to.
+const AV1_HELD: u32 = 8;
+
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Found, Error> {
     let picture = Picture::read(bytes, limits)?;
     let shape = picture.shape;
@@ -70,7 +73,10 @@ fn decoder_bytes(picture: &Picture<'_>) -> u64 {
         let longest = lengths.max().unwrap_or_default();
         match layer.tiles[0].codec {
             Codec::Hevc => samples * HEVC_SAMPLE + longest * HEVC_BYTE,
-            Codec::Av1 => samples * AV1_SAMPLE * depth + longest * AV1_BYTE,
+            Codec::Av1 => {
+                let held = u64::from(layer.frames.clamp(1, AV1_HELD));
+                samples * AV1_SAMPLE * depth * held + longest * AV1_BYTE
+            }
         }
     };
     let alpha = |layer: &Layer<'_>| tile(layer) + u64::from(layer.width) * u64::from(layer.height) * depth;

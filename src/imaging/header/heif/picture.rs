@@ -46,6 +46,8 @@ pub(in crate::imaging) struct Layer<'a> {
     /// Row by row.
     pub tiles: Vec<Tile<'a>>,
     pub samples: Coded,
+    /// Most frames that a tile is made of, of which one is shown.
+    pub frames: u32,
     /// What the numbers mean, where the file says it and not only the stream.
     pub meaning: Option<CodePoints>,
 }
@@ -121,9 +123,12 @@ impl<'a> Picture<'a> {
         };
         let first = color.tiles[0].id;
         let icc = chain.iter().chain([&first]).find_map(|id| profile(&items, *id));
-        let picture = Self { color, alpha, premultiplied, shape, icc, frames, items };
+        let mut picture = Self { color, alpha, premultiplied, shape, icc, frames, items };
         picture.check_bytes()?;
-        picture.check_frames(limits)?;
+        let alpha = picture.alpha.as_mut();
+        for layer in [Some(&mut picture.color), alpha].into_iter().flatten() {
+            layer.count_frames(&picture.items, limits)?;
+        }
         Ok(picture)
     }
 
@@ -141,17 +146,6 @@ impl<'a> Picture<'a> {
         let bytes = tiles.map(|tile| self.items.length(tile.id)).sum::<Result<u64, _>>()?;
         if bytes > self.items.file_bytes() + MAX_SHARED_BYTES {
             return Err(Error::TooComplex("the same bytes are meant again and again".into()));
-        }
-        Ok(())
-    }
-
-    /// Every frame costs as much as the one that is shown.
-    fn check_frames(&self, limits: &Limits) -> Result<(), Error> {
-        for layer in self.layers() {
-            for tile in layer.tiles.iter().filter(|tile| tile.codec == Codec::Av1) {
-                let frames = av1_frames(&self.items.data(tile.id)?);
-                limits.check_scans(frames, layer.tile.0, layer.tile.1)?;
-            }
         }
         Ok(())
     }
@@ -178,7 +172,17 @@ impl<'a> Layer<'a> {
         let tiles = parts.iter().map(|part| coded_part(items, *part, tile)).collect::<Result<Vec<_>, _>>()?;
         let samples = tiles[0].coded()?;
         let meaning = [id, first].into_iter().find_map(|id| code_points(items, id));
-        Ok(Self { width, height, columns: grid.columns, tile, tiles, samples, meaning })
+        Ok(Self { width, height, columns: grid.columns, tile, tiles, samples, frames: 1, meaning })
+    }
+
+    /// Every frame costs as much as the one that is shown.
+    fn count_frames(&mut self, items: &Items<'a>, limits: &Limits) -> Result<(), Error> {
+        for tile in self.tiles.iter().filter(|tile| tile.codec == Codec::Av1) {
+            let frames = av1_frames(&items.data(tile.id)?);
+            limits.check_scans(frames, self.tile.0, self.tile.1)?;
+            self.frames = self.frames.max(frames);
+        }
+        Ok(())
     }
 }
 
@@ -202,14 +206,14 @@ impl Tile<'_> {
                 (chroma, bits)
             }
         };
-        Ok(Coded { bits, grey: chroma == 0, quarters: Coded::quarters_of(chroma) })
+        Ok(Coded { bits, grey: chroma == 0, quarters: Coded::quarters(chroma) })
     }
 }
 
 impl Coded {
-    /// Samples of all channels for each pixel, in quarters: of grey, 4:2:0, 4:2:2 and 4:4:4, the numbers 0 to 3.
-    pub fn quarters_of(chroma: u8) -> u32 {
-        [4, 6, 8, 12][usize::from(chroma & 3)]
+    /// Quarters for the number that HEVC has for a format of colors.
+    pub fn quarters(format: u8) -> u32 {
+        [4, 6, 8, 12][usize::from(format & 3)]
     }
 }
 
@@ -324,20 +328,26 @@ fn frames(film: &[u8]) -> u32 {
     count.unwrap_or(1).max(1)
 }
 
-/// Frames of an AV1 stream: units of which each says its kind and, with few exceptions, its length.
+/// Frames of an AV1 stream.
 fn av1_frames(stream: &[u8]) -> u32 {
     const FRAME_HEADER: u8 = 3;
     const FRAME: u8 = 6;
-    let (mut rest, mut frames) = (stream, 0);
-    while let Some((head, behind)) = rest.split_first() {
-        frames += u32::from(matches!(head >> 3 & 15, FRAME_HEADER | FRAME));
+    let frames = av1_units(stream).filter(|(kind, _)| matches!(*kind, FRAME_HEADER | FRAME)).count();
+    u32::try_from(frames).unwrap_or(u32::MAX)
+}
+
+/// Units of an AV1 stream, with their kinds; each says its length, with few exceptions, which go to the end.
+pub(in crate::imaging) fn av1_units(stream: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut rest = stream;
+    std::iter::from_fn(move || {
+        let (unit, (head, behind)) = (rest, rest.split_first()?);
         let (has_extension, has_length) = (head & 4 != 0, head & 2 != 0);
         let content = behind.get(usize::from(has_extension)..).unwrap_or_default();
         let length = if has_length { unit_length(content) } else { None };
         rest =
             length.and_then(|(bytes, length)| content.get(bytes.checked_add(length)?..)).unwrap_or_default();
-    }
-    frames
+        Some((head >> 3 & 15, &unit[..unit.len() - rest.len()]))
+    })
 }
 
 /// Seven bits in each byte, the lowest first, and how many bytes they take.
