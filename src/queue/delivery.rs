@@ -68,6 +68,33 @@ impl ClaimedJob {
     }
 }
 
+#[cfg(test)]
+impl ClaimedJob {
+    /// A job that is delivered for the first time, as soon as it was enqueued.
+    pub fn fresh(kind: Kind) -> Self {
+        let now = Timestamp::from_unix_ms(1_800_000_000_000);
+        Self {
+            kind,
+            id: JobId::generate(),
+            payload: Vec::new(),
+            payload_bytes: 0,
+            attempts: 0,
+            max_attempts: None,
+            deliveries: 1,
+            crashes: 0,
+            enqueued_at: now,
+            ready_at: now,
+            first_at: now,
+            deferred_at: None,
+            claimed_at: now,
+            received: Instant::now(),
+            note: None,
+            run_at_out_of_range: false,
+            id_is_valid: true,
+        }
+    }
+}
+
 /// The answer of `jobs_claim`.
 pub(super) struct Claimed {
     pub now: Timestamp,

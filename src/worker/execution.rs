@@ -228,3 +228,25 @@ async fn settle(
         "job settled"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_expires_before_it_runs_but_not_a_deletion_that_has_begun() {
+        let fresh = ClaimedJob::fresh(Kind::Upload);
+        let envelope = Envelope { expires_at: Some(fresh.claimed_at), ..Envelope::default() };
+        for (kind, deliveries, note, is_expired) in [
+            (Kind::Upload, 2, None, true),
+            (Kind::Delete, 1, None, true),
+            (Kind::Delete, 2, None, false),
+            (Kind::Delete, 1, Some("second pass"), false),
+        ] {
+            let job = ClaimedJob { kind, deliveries, note: note.map(str::to_owned), ..fresh.clone() };
+
+            assert_eq!(expired(&envelope, &job), is_expired, "{kind} {deliveries} {note:?}");
+        }
+        assert!(!expired(&Envelope::default(), &fresh));
+    }
+}

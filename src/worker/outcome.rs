@@ -230,3 +230,31 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        worker: config::Worker,
+    }
+
+    #[test]
+    fn a_picture_takes_its_note_back_and_a_deletion_keeps_its_progress() {
+        let settings = Defaults::parse_from(["darkroom"]).worker;
+        let left = |kind, note: Option<&str>| {
+            let (job, envelope) = (ClaimedJob::fresh(kind), Envelope::default());
+            let outcome =
+                Outcome { job: &job, envelope: &envelope, learnt: Learnt::default(), settings: &settings };
+            outcome.left(note.map(str::to_owned))
+        };
+
+        assert_eq!(left(Kind::Ingest, None).as_deref(), Some(""));
+        assert_eq!(left(Kind::Ingest, Some("turns:1")).as_deref(), Some("turns:1"));
+        assert_eq!(left(Kind::Delete, None), None);
+    }
+}

@@ -81,10 +81,9 @@ fn since(then: Timestamp, job: &ClaimedJob) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
 
     use clap::Parser;
-    use darkroom_jobs::{JobId, Kind};
+    use darkroom_jobs::Kind;
 
     use super::*;
 
@@ -99,26 +98,17 @@ mod tests {
     }
 
     fn job(attempts: u32, max_attempts: Option<u32>, age: Duration) -> ClaimedJob {
-        let now = Timestamp::from_unix_ms(1_800_000_000_000);
-        let then = Timestamp::from_unix_ms(now.unix_ms() - age.as_millis() as u64);
+        let fresh = ClaimedJob::fresh(Kind::Upload);
+        let then = Timestamp::from_unix_ms(fresh.claimed_at.unix_ms() - age.as_millis() as u64);
         ClaimedJob {
-            kind: Kind::Upload,
-            id: JobId::generate(),
-            payload: Vec::new(),
-            payload_bytes: 0,
             attempts,
             max_attempts,
             deliveries: attempts + 1,
-            crashes: 0,
             enqueued_at: then,
             ready_at: then,
             first_at: then,
             deferred_at: Some(then),
-            claimed_at: now,
-            received: Instant::now(),
-            note: None,
-            run_at_out_of_range: false,
-            id_is_valid: true,
+            ..fresh
         }
     }
 
