@@ -280,6 +280,21 @@ async fn a_decoder_is_replaced_when_it_has_made_a_thousand_pictures() {
 }
 
 #[tokio::test]
+async fn a_decoder_that_died_idle_is_replaced_and_no_picture_is_to_blame() {
+    let sandbox = named("died-idle");
+    made(&sandbox, picture("plain.png")).await.expect("it is made");
+    let decoders = decoders_named("died-idle");
+    assert!(!decoders.is_empty());
+    for decoder in &decoders {
+        let killed = std::process::Command::new("kill").args(["-9", &decoder.to_string()]).status();
+        assert!(killed.is_ok_and(|killed| killed.success()));
+    }
+    eventually("the decoders are dead", || !decoders.iter().any(|decoder| is_alive(*decoder))).await;
+
+    made(&sandbox, picture("plain.png")).await.expect("it is made by another one");
+}
+
+#[tokio::test]
 async fn a_large_picture_leaves_no_memory_behind() {
     let sandbox = named("large");
     let large = darkroom::dev::pictures::sized("bmp", 2_000, 1_500).unwrap();
