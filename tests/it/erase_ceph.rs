@@ -5,7 +5,7 @@ use darkroom::{
     config::steps::Step,
     storage::{list::Prefix, put::ObjectAttributes},
 };
-use darkroom_jobs::{ErrorCode, ImageId, Kind, ObjectKey, StagedKey, Status, Upload};
+use darkroom_jobs::{ErrorCode, ImageId, Kind, ObjectKey, Source, StagedKey, Status, Upload};
 
 use crate::support::{
     ceph::ceph,
@@ -107,6 +107,34 @@ async fn of_2500_objects_three_that_are_locked_block_the_erasure_and_the_rest_go
 }
 
 #[tokio::test]
+async fn an_original_that_a_job_named_and_that_is_locked_blocks_the_erasure() {
+    let Some(ceph) = ceph("an original that is locked") else { return };
+    let darkroom = TestDarkroom::start().await;
+    let bucket = ServedBucket::on(Server::Ceph(ceph)).await;
+    let key: StagedKey = "staging/elsewhere/broken".parse().expect("it is a key");
+    let (original, attributes) = (Bytes::from(picture("text.jpg")), ObjectAttributes::default());
+    bucket.storage.upload(&ObjectKey::staged(&key), original, &attributes).await.expect("it is stored");
+    deny_deletion(&bucket, &[key.to_string()]).await;
+    let _worker = darkroom.worker(&[&[QUICK], &bucket.environment()[..]].concat());
+    let source = Source::Staged { key, bytes: None, etag: None, sha256: None };
+    let upload = Upload { user_id: owner("u1"), image_id: ImageId::random(), source };
+    let broken = darkroom.producer.enqueue(upload).await.expect("redis takes jobs");
+    assert_eq!(darkroom.final_receipt(&broken).await.status, Status::Failed);
+
+    let job = darkroom.delete(user("u1")).await;
+    let blocked = darkroom.final_receipt(&job).await;
+    bucket.admin.delete_bucket_policy().bucket(&bucket.name).send().await.expect("the gateway answers");
+    darkroom.operator().retry(&job).await.expect("it is dead");
+    let done = darkroom.final_receipt(&job).await;
+
+    let error = blocked.error.expect("it says why");
+    assert_eq!((blocked.status, error.code), (Status::Failed, ErrorCode::ErasureBlocked));
+    assert_eq!(error.detail.expect("it names it")["objects"], 1);
+    let removed = done.deletion.expect("it says what it removed");
+    assert_eq!((done.status, removed.verified, removed.staged), (Status::Done, true, 1));
+}
+
+#[tokio::test]
 async fn an_upload_that_comes_late_leaves_neither_a_version_nor_a_marker() {
     let Some(ceph) = ceph("a late upload into a bucket with versions") else { return };
     let darkroom = TestDarkroom::start().await;
@@ -134,7 +162,7 @@ async fn an_upload_that_comes_late_leaves_neither_a_version_nor_a_marker() {
 
 fn upload_source(upload: &Upload) -> Option<StagedKey> {
     match &upload.source {
-        darkroom_jobs::Source::Staged { key, .. } => Some(key.clone()),
+        Source::Staged { key, .. } => Some(key.clone()),
         _ => None,
     }
 }
