@@ -131,6 +131,7 @@ async fn uploads_that_do_not_fit_into_memory_are_told_to_come_again() {
     );
     slow.write_all(head.as_bytes()).await.expect("it reads");
     assert_eq!(answer(service.post("/api/uploads?user_id=u").body(picture("plain.jpg"))).await.0, 202);
+    wait_for(&service, "darkroom_upload_memory_used_bytes 0").await;
     slow.write_all(&vec![7; LARGEST - 1]).await.expect("it reads");
     wait_for(&service, "darkroom_upload_memory_used_bytes 33554431").await;
 
