@@ -184,7 +184,7 @@ pub struct Worker {
     #[arg(long, env = "DARKROOM_HEARTBEAT_MS", default_value = "5000", value_parser = milliseconds)]
     pub heartbeat: Duration,
     /// Milliseconds between two searches for leases that ran out.
-    #[arg(long, env = "DARKROOM_REAP_MS", default_value = "5000", value_parser = milliseconds)]
+    #[arg(long, env = "DARKROOM_REAP_MS", default_value = "1000", value_parser = milliseconds)]
     pub reap: Duration,
     /// Milliseconds without a search for leases after which Redis counts as having been away: one lease of grace follows.
     #[arg(long, env = "DARKROOM_OUTAGE_MS", default_value = "15000", value_parser = milliseconds)]

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use darkroom_jobs::{Deletion, StagedKey, Target, Timestamp};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -177,14 +177,15 @@ impl<'a> Erasure<'a> {
 
     /// Originals that jobs named outside of the owner's own folder, which the sweep takes anyway.
     async fn remove_originals(&mut self, keys: Vec<StagedKey>) -> Result<(), JobError> {
-        let (storage, cutoff) = (&self.ctx.storage, self.cutoff);
+        let (ctx, cutoff) = (self.ctx, self.cutoff);
         let removals = stream::iter(keys).map(|key| async move {
             let mut refused = Refusals::default();
-            let removed = remove(storage, &Scope::original(&key, cutoff), &mut refused).await?;
+            let removed = remove(&ctx.storage, &Scope::original(&key, cutoff), &mut refused).await?;
             Ok::<_, JobError>((removed, refused))
         });
-        let ended: Vec<_> = removals.buffered(ORIGINALS).try_collect().await?;
-        for (removed, refused) in ended {
+        let mut ended = std::pin::pin!(removals.buffered(ORIGINALS));
+        while let Some(ended) = ended.next().await {
+            let (removed, refused) = ended?;
             self.note_removed(&removed);
             self.progress.refused.add(refused);
         }

@@ -26,6 +26,8 @@ pub enum Settlement {
     Dead {
         /// Status `failed`.
         receipt: Arc<Receipt>,
+        /// Whether it is announced.
+        announced: bool,
         /// Bytes of the payload that are kept; `None` keeps all.
         excerpt: Option<usize>,
         /// Whose picture it was about.
@@ -83,8 +85,7 @@ impl Settlement {
 
     fn is_announced(&self) -> bool {
         match self {
-            Self::Done { announced, .. } => *announced,
-            Self::Dead { .. } => true,
+            Self::Done { announced, .. } | Self::Dead { announced, .. } => *announced,
             Self::Again { .. } => false,
         }
     }

@@ -82,7 +82,7 @@ impl Outcome<'_> {
         receipt.attempts += 1;
         receipt.finished_at = Some(self.job.now());
         let mut follower = None;
-        let second_pass = self.job.note.as_deref() == Some(SECOND_PASS);
+        let second_pass = self.is_second_pass();
         match report {
             Report::Stored(object) => receipt.object = Some(object),
             Report::Deleted(deletion) => {
@@ -107,7 +107,13 @@ impl Outcome<'_> {
         receipt.finished_at = Some(self.job.now());
         receipt.error = failure.map(|failure| self.error(failure, &Verdict::Permanent));
         let owner = self.envelope.owner.clone();
-        Settlement::Done { receipt: Arc::new(receipt), announced: true, follower: None, owner }
+        let announced = !self.is_second_pass();
+        Settlement::Done { receipt: Arc::new(receipt), announced, follower: None, owner }
+    }
+
+    /// Whether it is of the pass that nobody asked for and nobody is told of.
+    fn is_second_pass(&self) -> bool {
+        self.job.note.as_deref() == Some(SECOND_PASS)
     }
 
     /// What the next delivery is told. A turn at a host is spent once it was used, so a picture's note is taken back; the note of a deletion
@@ -144,7 +150,7 @@ impl Outcome<'_> {
         receipt.error = Some(self.error(failure, verdict));
         let excerpt = (self.job.payload_bytes > self.job.payload.len()).then_some(EXCERPT);
         let owner = self.envelope.owner.clone();
-        Settlement::Dead { receipt: Arc::new(receipt), excerpt, owner }
+        Settlement::Dead { receipt: Arc::new(receipt), announced: !self.is_second_pass(), excerpt, owner }
     }
 
     fn receipt(&self, status: Status) -> Receipt {
@@ -256,5 +262,28 @@ mod tests {
         assert_eq!(left(Kind::Ingest, None).as_deref(), Some(""));
         assert_eq!(left(Kind::Ingest, Some("turns:1")).as_deref(), Some("turns:1"));
         assert_eq!(left(Kind::Delete, None), None);
+    }
+
+    #[test]
+    fn however_the_second_pass_of_a_deletion_ends_nobody_is_told() {
+        let settings = Defaults::parse_from(["darkroom"]).worker;
+        for (note, told) in [(None, true), (Some(SECOND_PASS), false)] {
+            let job = ClaimedJob { note: note.map(str::to_owned), ..ClaimedJob::fresh(Kind::Delete) };
+            let envelope = Envelope::default();
+            let outcome =
+                Outcome { job: &job, envelope: &envelope, learnt: Learnt::default(), settings: &settings };
+
+            let dead = outcome.settlement(Err(Failure::Poison));
+            let expired = outcome.settlement(Err(Failure::Expired));
+
+            assert!(
+                matches!(dead, Some(Settlement::Dead { announced, .. }) if announced == told),
+                "{note:?}: {dead:?}"
+            );
+            assert!(
+                matches!(expired, Some(Settlement::Done { announced, .. }) if announced == told),
+                "{note:?}: {expired:?}"
+            );
+        }
     }
 }

@@ -29,7 +29,7 @@ use crate::{
 pub const AS_RELEASED: [(&str, &str); 4] = [
     ("DARKROOM_LEASE_MS", "30000"),
     ("DARKROOM_HEARTBEAT_MS", "5000"),
-    ("DARKROOM_REAP_MS", "5000"),
+    ("DARKROOM_REAP_MS", "1000"),
     ("DARKROOM_RETRY_BASE_MS", "5000"),
 ];
 

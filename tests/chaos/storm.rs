@@ -42,7 +42,7 @@ async fn four_workers_of_which_one_is_killed_every_three_seconds_lose_no_job() {
     // One that is hit a third time waits for a minute, and how many are is luck; an idle machine is quicker than the first kills.
     let half = row.recoveries.get(row.recoveries.len() / 2).copied().unwrap_or_default();
     row.hold();
-    // A lease and a search for those that ran out, and a second for the tick: 36 s as released.
+    // A lease, a search for those that ran out, and what the machine does beside: 36 s as released.
     let most = size(Duration::from_secs(20), Duration::from_secs(36));
     assert!(half <= most, "half of the jobs ran again after {half:?} or later");
 }

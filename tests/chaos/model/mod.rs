@@ -195,7 +195,8 @@ fn any_order_of_calls_agrees_with_the_specification() {
     let asked =
         |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("it is a number"));
     let steps = asked("DARKROOM_TEST_STEPS").unwrap_or(size(4_000, 100_000));
-    let seed = asked("DARKROOM_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
+    // The quick form is the same every time: what is rare is for the full one to find.
+    let seed = asked("DARKROOM_TEST_SEED").unwrap_or_else(|| size(0, fastrand::u64(..)));
     println!("DARKROOM_TEST_SEED={seed}");
     let config = Config {
         cases: u32::try_from(steps / WALK as u64 + 1).expect("it is a number of walks"),
