@@ -56,14 +56,14 @@ impl Turned {
         self.pixels.resize(self.stride * height.next_multiple_of(side), 0);
     }
 
-    /// Takes rows of the stored picture, the first of which is number `first` of it; `stride` is theirs.
-    pub fn take(&mut self, strip: &[u8], stride: usize, rows: usize, first: usize, orientation: Orientation) {
+    /// Takes all its rows as they are stored, `stride` apart.
+    pub fn take(&mut self, strip: &[u8], stride: usize, rows: usize, orientation: Orientation) {
         if orientation.swaps() {
-            self.take_swapped(strip, stride, rows, first, orientation);
+            self.take_swapped(strip, stride, rows, orientation);
             return;
         }
         for (at, row) in strip.chunks_exact(stride).take(rows).enumerate() {
-            let y = if orientation.reverses_rows() { self.height - 1 - first - at } else { first + at };
+            let y = if orientation.reverses_rows() { self.height - 1 - at } else { at };
             let out = &mut self.pixels[y * self.stride..][..self.width];
             out.copy_from_slice(&row[..self.width]);
             if orientation.reverses_columns() {
@@ -73,14 +73,7 @@ impl Turned {
     }
 
     /// In squares of eight while they last. The stored picture is as wide as this one is high.
-    fn take_swapped(
-        &mut self,
-        strip: &[u8],
-        stride: usize,
-        rows: usize,
-        first: usize,
-        orientation: Orientation,
-    ) {
+    fn take_swapped(&mut self, strip: &[u8], stride: usize, rows: usize, orientation: Orientation) {
         let (squares, columns) = (rows / 8 * 8, self.height);
         for top in (0..squares).step_by(8) {
             for left in (0..columns).step_by(8) {
@@ -90,7 +83,7 @@ impl Turned {
                         .expect("strips are padded to eight");
                     u64::from_le_bytes(*pixels)
                 }));
-                let x = if orientation.reverses_rows() { self.width - 8 - first - top } else { first + top };
+                let x = if orientation.reverses_rows() { self.width - 8 - top } else { top };
                 for (at, column) in square.into_iter().enumerate().take(columns - left) {
                     let y = self.row_of(left + at, orientation);
                     let bytes =
@@ -100,7 +93,7 @@ impl Turned {
             }
         }
         for row in squares..rows {
-            let x = if orientation.reverses_rows() { self.width - 1 - first - row } else { first + row };
+            let x = if orientation.reverses_rows() { self.width - 1 - row } else { row };
             for column in 0..columns {
                 let y = self.row_of(column, orientation);
                 self.pixels[y * self.stride + x] = strip[row * stride + column];
@@ -168,12 +161,8 @@ mod tests {
             let sides = if orientation.swaps() { (h, w) } else { (w, h) };
             let mut turned = Turned::in_memory_of(None);
             turned.resize(sides, 16);
-            for first in (0..h).step_by(16) {
-                let rows = (h - first).min(16);
-                let strip: Vec<u8> =
-                    (0..16 * stride).map(|at| pixel(at % stride, first + at / stride)).collect();
-                turned.take(&strip, stride, rows, first, orientation);
-            }
+            let strip: Vec<u8> = (0..h * stride).map(|at| pixel(at % stride, at / stride)).collect();
+            turned.take(&strip, stride, h, orientation);
             turned.pad();
             for (x, y) in (0..w).flat_map(|x| (0..h).map(move |y| (x, y))) {
                 let (to_x, to_y) = place(value, (x, y), (w, h));

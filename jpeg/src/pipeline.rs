@@ -47,7 +47,7 @@ impl Turning {
         for (plane, turned) in planes.iter().zip(&mut self.planes) {
             let (rows, width) = (plane.next - plane.start(strip), plane.width);
             turned.resize(if orientation.swaps() { (rows, width) } else { (width, rows) }, plane.strip_rows);
-            turned.take(&plane.strip, plane.strip_stride, rows, 0, orientation);
+            turned.take(&plane.strip, plane.strip_stride, rows, orientation);
             turned.pad();
         }
     }
