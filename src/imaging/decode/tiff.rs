@@ -72,7 +72,7 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Raster, Error> 
             Ok(raster(header, 3, inks::to_srgb(shown.samples, &header.colors)))
         }
         _ if file.has_planes_of_tiles() => {
-            let channels = usize::from(header.pixel.channels as u8);
+            let channels = header.pixel.channels as usize;
             let planes =
                 (0..channels).map(|plane| decoded(&file.plane(plane, channels)?.bytes, header.width));
             joined(planes.collect::<Result<_, _>>()?)
@@ -131,20 +131,21 @@ impl File<'_> {
             Some(parts.into_iter().chain(extra).collect::<Vec<_>>())
         };
         let edits = edits().ok_or_else(|| Error::corrupt("tiles that are not there"))?;
-        let mut bytes = self.bytes.to_vec();
-        for (at, value) in edits {
-            bytes[at..at + value.len()].copy_from_slice(&value);
-        }
-        let file = File { bytes: bytes.into() };
-        Ok(file.with(SAMPLES, 1).with(PHOTOMETRIC, BLACK_IS_ZERO))
+        let file = File { bytes: self.bytes.to_vec().into() };
+        Ok(file.edited(edits).with(SAMPLES, 1).with(PHOTOMETRIC, BLACK_IS_ZERO))
     }
 
     /// The same with another number in an entry of the directory that has one.
     fn with(self, tag: u16, value: u32) -> Self {
         let place =
             Directory::first(&self.bytes).and_then(|first| Some(first.place(&first.entry(tag)?, value)));
+        self.edited(place)
+    }
+
+    /// The same with other bytes at some places.
+    fn edited(self, edits: impl IntoIterator<Item = (usize, Vec<u8>)>) -> Self {
         let mut bytes = self.bytes.into_owned();
-        if let Some((at, value)) = place {
+        for (at, value) in edits {
             bytes[at..at + value.len()].copy_from_slice(&value);
         }
         File { bytes: bytes.into() }
