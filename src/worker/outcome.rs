@@ -239,25 +239,20 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
+    use crate::worker::retry::tests::settings;
 
-    #[derive(Parser)]
-    struct Defaults {
-        #[command(flatten)]
-        worker: config::Worker,
+    /// What `ask` finds at a delivery of a job with a note.
+    fn asked<T>(kind: Kind, note: Option<&str>, ask: impl FnOnce(&Outcome<'_>) -> T) -> T {
+        let job = ClaimedJob { note: note.map(str::to_owned), ..ClaimedJob::fresh(kind) };
+        let (envelope, settings) = (Envelope::default(), settings());
+        ask(&Outcome { job: &job, envelope: &envelope, learnt: Learnt::default(), settings: &settings })
     }
 
     #[test]
     fn a_picture_takes_its_note_back_and_a_deletion_keeps_its_progress() {
-        let settings = Defaults::parse_from(["darkroom"]).worker;
-        let left = |kind, note: Option<&str>| {
-            let (job, envelope) = (ClaimedJob::fresh(kind), Envelope::default());
-            let outcome =
-                Outcome { job: &job, envelope: &envelope, learnt: Learnt::default(), settings: &settings };
-            outcome.left(note.map(str::to_owned))
-        };
+        let left =
+            |kind, note: Option<&str>| asked(kind, None, |outcome| outcome.left(note.map(str::to_owned)));
 
         assert_eq!(left(Kind::Ingest, None).as_deref(), Some(""));
         assert_eq!(left(Kind::Ingest, Some("turns:1")).as_deref(), Some("turns:1"));
@@ -266,15 +261,10 @@ mod tests {
 
     #[test]
     fn however_the_second_pass_of_a_deletion_ends_nobody_is_told() {
-        let settings = Defaults::parse_from(["darkroom"]).worker;
         for (note, told) in [(None, true), (Some(SECOND_PASS), false)] {
-            let job = ClaimedJob { note: note.map(str::to_owned), ..ClaimedJob::fresh(Kind::Delete) };
-            let envelope = Envelope::default();
-            let outcome =
-                Outcome { job: &job, envelope: &envelope, learnt: Learnt::default(), settings: &settings };
+            let ended = |failure| asked(Kind::Delete, note, |outcome| outcome.settlement(Err(failure)));
 
-            let dead = outcome.settlement(Err(Failure::Poison));
-            let expired = outcome.settlement(Err(Failure::Expired));
+            let (dead, expired) = (ended(Failure::Poison), ended(Failure::Expired));
 
             assert!(
                 matches!(dead, Some(Settlement::Dead { announced, .. }) if announced == told),

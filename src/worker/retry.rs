@@ -80,8 +80,7 @@ fn since(then: Timestamp, job: &ClaimedJob) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-
+pub(super) mod tests {
     use clap::Parser;
     use darkroom_jobs::Kind;
 
@@ -93,7 +92,8 @@ mod tests {
         worker: config::Worker,
     }
 
-    fn settings() -> config::Worker {
+    /// Those that nobody has set.
+    pub fn settings() -> config::Worker {
         Defaults::parse_from(["darkroom"]).worker
     }
 
