@@ -153,6 +153,13 @@ async fn what_is_no_job_is_refused_with_the_field_named() {
         let refused = problem(service.post(&format!("/api/jobs/{kind}")).json(&json!({}))).await;
         assert_eq!(refused.0, 405, "{kind}");
     }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_or_too_deep_or_too_large_is_refused() {
+    let darkroom = TestDarkroom::start().await;
+    let service = Service::start(&darkroom, &[]).await;
+
     let post = || service.post("/api/jobs/upload");
     assert_eq!(problem(post().body("{}")).await.0, 415);
     let text = |body: String| post().header("content-type", "application/json").body(body);
