@@ -127,12 +127,14 @@ async fn uploads_that_do_not_fit_into_memory_are_told_to_come_again() {
     let service = Service::start(&darkroom, &[("DARKROOM_UPLOAD_MEMORY", "32MiB")]).await;
     let mut slow = tokio::net::TcpStream::connect(service.addr).await.expect("it listens");
     let head = format!(
-        "POST /api/uploads?user_id=slow HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LARGEST}\r\n\r\n"
+        "POST /api/uploads?user_id=slow HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LARGEST}\r\n\r\nx"
     );
     slow.write_all(head.as_bytes()).await.expect("it reads");
+    // Only then it was let in: with the other one before it, there would be no room for what it announces.
+    wait_for(&service, "darkroom_upload_memory_used_bytes 1").await;
     assert_eq!(answer(service.post("/api/uploads?user_id=u").body(picture("plain.jpg"))).await.0, 202);
-    wait_for(&service, "darkroom_upload_memory_used_bytes 0").await;
-    slow.write_all(&vec![7; LARGEST - 1]).await.expect("it reads");
+    wait_for(&service, "darkroom_upload_memory_used_bytes 1").await;
+    slow.write_all(&vec![7; LARGEST - 2]).await.expect("it reads");
     wait_for(&service, "darkroom_upload_memory_used_bytes 33554431").await;
 
     let response =
