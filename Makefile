@@ -1,10 +1,11 @@
 # Every task of this repository; `make` lists them. CARGO_TARGET_DIR is honoured by all.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test chaos core conformance check bench compare fmt
+.PHONY: help demo dev test chaos rolling core conformance check bench compare fmt
 
 PHOTOS ?=
 ARGS   ?=
 SERVER ?= redis-server
+FORMER ?= 7567166
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +23,11 @@ test: ## run every test against a real Redis and real S3 servers (Ceph on Debian
 chaos: ## show that nothing is lost, at full size: half an hour, and a row for each scenario
 	@server="$$(scripts/setup)" && DARKROOM_TEST_REDIS_SERVER="$$server" DARKROOM_TEST_CHAOS=full \
 	  cargo test --workspace --all-features --test chaos $(ARGS) -- --test-threads 1
+
+rolling: ## deploy this build over an earlier one under load, and back (builds it first; FORMER=commit)
+	@server="$$(scripts/setup)" && former="$$(scripts/former "$(FORMER)")" && \
+	  DARKROOM_TEST_REDIS_SERVER="$$server" DARKROOM_TEST_FORMER="$$former" DARKROOM_TEST_CHAOS=full \
+	  cargo test --all-features --test chaos $(ARGS) -- --include-ignored rolling::
 
 core: ## run the tests of the queue on another server (SERVER=/usr/bin/redis-server)
 	DARKROOM_TEST_REDIS_SERVER="$(SERVER)" cargo test --workspace --all-features --test it -- scripts presence operate inspect \

@@ -30,6 +30,7 @@ mod lost_answers;
 mod model;
 mod poison;
 mod redis_outages;
+mod rolling;
 mod starved;
 mod storm;
 mod ticks;

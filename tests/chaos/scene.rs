@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -87,9 +88,14 @@ impl Scene {
 
     /// A worker with 8 slots for uploads and 8 for ingests, whose log tells the steps of its jobs.
     pub fn worker(&self, more: &[(&str, &str)]) -> Worker {
+        self.worker_of(env!("CARGO_BIN_EXE_darkroom").as_ref(), more)
+    }
+
+    /// The same, of another build of darkroom.
+    pub fn worker_of(&self, program: &Path, more: &[(&str, &str)]) -> Worker {
         let slots = [("DARKROOM_CONCURRENCY_UPLOAD", "8"), ("DARKROOM_CONCURRENCY_INGEST", "8")];
         let ours = [("S3_ENDPOINT_URL", &*self.bucket.endpoint_url), timeline::STEPS];
-        self.darkroom.worker(&[&slots[..], &ours, more].concat())
+        self.darkroom.worker_of(program, &[&slots[..], &ours, more].concat())
     }
 
     pub async fn enqueue(&mut self, count: usize) {

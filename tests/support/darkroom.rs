@@ -71,9 +71,14 @@ impl TestDarkroom {
 
     /// A worker process with a lease of 2 s, and more settings.
     pub fn worker(&self, more: &[(&str, &str)]) -> Worker {
+        self.worker_of(env!("CARGO_BIN_EXE_darkroom").as_ref(), more)
+    }
+
+    /// The same, of another build of darkroom.
+    pub fn worker_of(&self, program: &std::path::Path, more: &[(&str, &str)]) -> Worker {
         let log = self.folder.path().join(format!("worker-{}.log", JobId::generate()));
         let file = std::fs::File::create(&log).expect("a log can be made");
-        let process = Command::new(env!("CARGO_BIN_EXE_darkroom"))
+        let process = Command::new(program)
             .arg("worker")
             .envs(self.services.environment())
             .envs([
