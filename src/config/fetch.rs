@@ -196,7 +196,9 @@ impl FromStr for HostPattern {
             (url::Host::Domain(name), false) => Ok(Self::Exact(bare(&name).ok_or_else(wrong)?.to_owned())),
             (_, true) => Err(wrong()),
             (url::Host::Ipv4(address), false) => Ok(Self::Exact(address.to_string())),
-            (url::Host::Ipv6(address), false) => Ok(Self::Exact(address.to_string())),
+            (url::Host::Ipv6(address), false) => {
+                Ok(Self::Exact(IpAddr::V6(address).to_canonical().to_string()))
+            }
         }
     }
 }
@@ -289,7 +291,7 @@ mod tests {
         assert!(matches("*.shop.com", "a.cdn.shop.com"));
         assert!(!matches("*.shop.com", "shop.com") && !matches("*.shop.com", "myshop.com"));
         assert!(matches("bücher.de", "xn--bcher-kva.de") && matches("*", "shop.com"));
-        assert!(matches("0x7f.1", "127.0.0.1"));
+        assert!(matches("0x7f.1", "127.0.0.1") && matches("[::ffff:127.0.0.1]", "127.0.0.1"));
     }
 
     #[test]
