@@ -31,7 +31,7 @@ const EXAMPLES: &str = "Examples:
   darkroom enqueue ingest --product-id p1 --file 'photos/*.jpg' --json
   darkroom enqueue delete --user-id 42 --image-id 3e1f0c9a-58d4-4b7a-9f62-c0a7b1d2e3f4
   darkroom enqueue ingest --check https://shop.example/front.jpg
-  darkroom enqueue ingest --csv merchant.csv --wait
+  darkroom enqueue ingest --csv merchant.csv --idempotency-key merchant-7-november --wait
   producer | darkroom enqueue upload --from-jsonl -";
 
 /// Enqueues jobs, from files too, and prints their ids.
@@ -55,16 +55,16 @@ pub struct Enqueue {
     /// Shows what an address would give, without a queue and without keeping anything; settings of URLs and pictures are those of the environment.
     #[arg(long, value_name = "URL", conflicts_with_all = ["url", "file", "from_jsonl", "csv", "wait", "image_id", "idempotency_key"])]
     check: Option<String>,
-    /// Reads a merchant's list of product images: a table with the columns `product_id` and `url`, and `image_id` if you choose it.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["user_id", "product_id", "image_id", "url", "file", "from_jsonl", "idempotency_key"])]
+    /// Reads a merchant's list of product images: a table with the columns `product_id` and `url`, and `image_id` if you choose it. Run again, it enqueues every row anew, unless --idempotency-key is given.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["user_id", "product_id", "image_id", "url", "file", "from_jsonl"])]
     csv: Option<PathBuf>,
-    /// Where the outcome of each row of --csv is written, a new file; left out, FILE.result.csv.
+    /// Where the outcome of each row of --csv is written, a new file; left out, FILE.result.csv. With --idempotency-key the result of an earlier run is replaced.
     #[arg(long, value_name = "FILE", requires = "csv")]
     result: Option<PathBuf>,
     /// Photos, folders of photos (without the folders in them) or patterns; each is staged in the bucket that the S3 settings of the environment name (`darkroom storage ls --help`), and enqueued.
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["idempotency_key", "from_jsonl"])]
     file: Vec<PathBuf>,
-    /// For 24 hours the same key with the same payload is the same job.
+    /// For 24 hours the same key with the same payload is the same job; row n of --csv has KEY/n, so that a list which was broken off is run again as it was.
     #[arg(long, value_name = "KEY", conflicts_with = "from_jsonl")]
     idempotency_key: Option<String>,
     /// Reads one payload from each line of a file, or with `-` from standard input as they arrive.
@@ -108,7 +108,13 @@ pub async fn run(args: Enqueue) -> anyhow::Result<ExitCode> {
         if args.kind != Some(Kind::Ingest) {
             return Err(wrong("--csv is for ingest"));
         }
-        let list = list::List { path, result: args.result.as_deref(), wait: args.wait, json: args.json };
+        let list = list::List {
+            path,
+            result: args.result.as_deref(),
+            key: args.idempotency_key.as_deref(),
+            wait: args.wait,
+            json: args.json,
+        };
         return list.enqueue(&args.redis).await;
     }
     let order = order(&args)?;

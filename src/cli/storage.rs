@@ -17,7 +17,7 @@ use crate::{
         Storage,
         error::ErrorKind,
         list::Prefix,
-        probe::{Health, HealthStatus},
+        probe::{Health, HealthStatus, finding::Finding},
         put::ObjectAttributes,
     },
 };
@@ -34,10 +34,12 @@ pub struct Bucket {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    /// Puts, gets and removes a canary, and says how the bucket is; exit 1 when it is down.
+    /// Puts, gets and removes a canary, and says how the bucket is, with all that a worker in this environment would find; exit 1 when it is down.
     Health {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        opened: config::OpenedNetworks,
     },
     /// Puts a file, over whatever is there.
     Put {
@@ -98,7 +100,7 @@ struct Common {
 /// When the bucket, or a file, is not to be had.
 pub async fn run(args: Bucket) -> anyhow::Result<ExitCode> {
     match args.what {
-        What::Health { common } => return health(&common).await,
+        What::Health { common, opened } => return health(&common, &opened).await,
         What::Put { key, file, common } => put(&common, &key, &file).await?,
         What::Get { key, output, common } => return get(&common, &key, output.as_deref()).await,
         What::Rm { keys, common } => remove(&common, &keys).await?,
@@ -115,8 +117,9 @@ pub async fn run(args: Bucket) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn health(common: &Common) -> anyhow::Result<ExitCode> {
-    let health = connect::storage(&common.s3).await?.probe().await;
+async fn health(common: &Common, opened: &config::OpenedNetworks) -> anyhow::Result<ExitCode> {
+    let storage = connect::storage(&common.s3).await?.reporting(Finding::of_networks(opened));
+    let health = storage.probe().await;
     if common.json {
         out::line(serde_json::to_string(&health)?)?;
     } else {

@@ -41,9 +41,9 @@ pub struct Fetch {
     /// Networks that are not connected to, beside those that are not public, separated by commas.
     #[arg(long, env = "DARKROOM_FETCH_DENY_CIDRS", default_value = "")]
     pub fetch_deny_cidrs: List<IpNet>,
-    /// Networks that are connected to although they are not public, separated by commas. Whoever writes URLs reaches them.
-    #[arg(long, env = "DARKROOM_FETCH_ALLOW_CIDRS", default_value = "")]
-    pub fetch_allow_cidrs: List<IpNet>,
+    /// Networks that are opened.
+    #[command(flatten)]
+    pub opened: OpenedNetworks,
     /// PEM file of certificate authorities to trust for URLs, beside the system's.
     #[arg(long, env = "DARKROOM_FETCH_CA_BUNDLE")]
     pub fetch_ca_bundle: Option<PathBuf>,
@@ -85,12 +85,23 @@ pub struct Fetch {
     pub fetch_breaker_max: Duration,
 }
 
-impl Fetch {
-    /// Whether networks are opened that are not public: whoever writes URLs then reaches into them.
-    pub fn opens_networks(&self) -> bool {
+/// Networks that are opened: by itself for those who tell of it and fetch nothing.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "URLs")]
+pub struct OpenedNetworks {
+    /// Networks that are connected to although they are not public, separated by commas. Whoever writes URLs reaches them.
+    #[arg(long, env = "DARKROOM_FETCH_ALLOW_CIDRS", default_value = "")]
+    pub fetch_allow_cidrs: List<IpNet>,
+}
+
+impl OpenedNetworks {
+    /// Whether there are any: whoever writes URLs then reaches into them.
+    pub fn are_there(&self) -> bool {
         !self.fetch_allow_cidrs.0.is_empty()
     }
+}
 
+impl Fetch {
     /// Numbers with which nothing could be fetched, and files that are not there.
     pub fn problems(&self) -> Vec<Problem> {
         let least = |variable, value: Duration, ms: u64| {
@@ -185,7 +196,9 @@ impl FromStr for HostPattern {
             (url::Host::Domain(name), false) => Ok(Self::Exact(bare(&name).ok_or_else(wrong)?.to_owned())),
             (_, true) => Err(wrong()),
             (url::Host::Ipv4(address), false) => Ok(Self::Exact(address.to_string())),
-            (url::Host::Ipv6(address), false) => Ok(Self::Exact(address.to_string())),
+            (url::Host::Ipv6(address), false) => {
+                Ok(Self::Exact(IpAddr::V6(address).to_canonical().to_string()))
+            }
         }
     }
 }
@@ -248,10 +261,10 @@ mod tests {
         let some =
             fetch(&["--fetch-dns-servers=9.9.9.9, [::1]:5353", "--fetch-allow-cidrs=10.0.0.0/8"]).unwrap();
 
-        assert_eq!((none.fetch_deny_hosts.0, none.fetch_allow_cidrs.0), (vec![], vec![]));
+        assert!(none.fetch_deny_hosts.0.is_empty() && !none.opened.are_there());
         let servers = ["9.9.9.9:53", "[::1]:5353"].map(|text| DnsServer(text.parse().unwrap()));
         assert_eq!(some.fetch_dns_servers.0, servers);
-        assert!(some.opens_networks());
+        assert!(some.opened.are_there());
     }
 
     #[test]
@@ -278,7 +291,7 @@ mod tests {
         assert!(matches("*.shop.com", "a.cdn.shop.com"));
         assert!(!matches("*.shop.com", "shop.com") && !matches("*.shop.com", "myshop.com"));
         assert!(matches("bücher.de", "xn--bcher-kva.de") && matches("*", "shop.com"));
-        assert!(matches("0x7f.1", "127.0.0.1"));
+        assert!(matches("0x7f.1", "127.0.0.1") && matches("[::ffff:127.0.0.1]", "127.0.0.1"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 use clap::Args;
 use darkroom_jobs::{Kind, redis_keys::Keys};
 
-pub use fetch::Fetch;
+pub use fetch::{Fetch, OpenedNetworks};
 pub use http::{Address, Http};
 pub use imaging::{Imaging, Memory};
 pub use traces::Traces;

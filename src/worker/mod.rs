@@ -268,8 +268,7 @@ fn look_after_the_bucket(
 }
 
 async fn tools(settings: &Settings) -> Result<Tools, Fatal> {
-    let opened = settings.fetch.opens_networks().then(Finding::fetch_opened);
-    let storage = Storage::new(&settings.s3).await?.reporting(opened);
+    let storage = Storage::new(&settings.s3).await?.reporting(Finding::of_networks(&settings.fetch.opened));
     let redis = connection::managed(&connection::client(&settings.redis)?)?;
     let namespace = settings.redis.namespace.clone();
     let pace = Pace::new(redis.clone(), namespace.clone(), settings.fetch.fetch_starts_per_second);

@@ -22,6 +22,7 @@ mod wire;
 
 mod away;
 mod backlog;
+mod broken_list;
 mod deaths;
 mod frozen;
 mod full;

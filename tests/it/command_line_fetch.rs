@@ -130,10 +130,71 @@ async fn each_row_of_a_list_is_a_job_and_a_row_of_the_result_and_repeating_it_ch
     assert_eq!(key("5"), "products/p3/3e1f0c9a-58d4-4b7a-9f62-c0a7b1d2e3f4.jpg");
     assert_eq!(key("2"), key("6"));
     assert_eq!((again.code, third.code), (Some(2), Some(1)), "{}", again.stderr);
-    assert!(again.stderr.contains("could not make the result"), "{}", again.stderr);
+    assert!(again.stderr.contains("is there already; name another with --result"), "{}", again.stderr);
     assert!(rows(&second).iter().any(|row| row[3] == key("2")));
     let waiting = darkroom.inspector().stats(Kind::Ingest).await.expect("redis answers");
     assert_eq!(waiting.counts.active + waiting.counts.scheduled, 6);
+}
+
+#[tokio::test]
+async fn with_a_key_a_list_is_run_again_as_it_was_and_a_row_that_was_changed_meanwhile_is_a_conflict() {
+    let darkroom = TestDarkroom::start().await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("list.csv");
+    let write = |second: &str| {
+        let text = format!("product_id,url\np1,http://shop.com/a.jpg\np1,{second}\n");
+        std::fs::write(&path, text).expect("the folder is there");
+    };
+    let list = path.to_str().expect("it is UTF-8");
+    let call = ["enqueue", "ingest", "--csv", list, "--idempotency-key", &"k".repeat(240)];
+    let result = || rows(&folder.path().join("list.csv.result.csv"));
+
+    write("http://shop.com/b.jpg");
+    let first = (darkroom.command(&call).ended().await.code, result());
+    let again = (darkroom.command(&call).ended().await.code, result());
+    write("http://shop.com/c.jpg");
+    let changed = (darkroom.command(&call).ended().await.code, result());
+
+    assert_eq!((first.0, first.1.len()), (Some(0), 2));
+    assert_eq!(again, first, "the result of the first run is replaced by the same");
+    assert_eq!((changed.0, &changed.1[0]), (Some(1), &first.1[0]));
+    assert_eq!(
+        [&*changed.1[1][0], &*changed.1[1][1], &*changed.1[1][4]],
+        ["3", "refused", "idempotency_conflict"]
+    );
+    let waiting = darkroom.inspector().stats(Kind::Ingest).await.expect("redis answers");
+    assert_eq!(waiting.counts.active + waiting.counts.scheduled, 2);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_result_is_not_written_over_and_a_key_without_room_for_a_row_is_a_wrong_call() {
+    let darkroom = TestDarkroom::start().await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let list = folder.path().join("list.csv");
+    std::fs::write(&list, "product_id,url\np1,http://shop.com/a.jpg\n").expect("the folder is there");
+    let list = list.to_str().expect("it is UTF-8");
+    let call = async |result: &str, key: &str| {
+        let call = ["enqueue", "ingest", "--csv", list, "--result", result, "--idempotency-key", key];
+        darkroom.command(&call).ended().await
+    };
+
+    let itself = call(list, "k").await;
+    let nowhere = call("/nowhere/result.csv", "k").await;
+    let (long, empty) = (call("/dev/null", &"k".repeat(241)).await, call("/dev/null", "").await);
+    let a_folder = call(folder.path().to_str().expect("it is UTF-8"), "k").await;
+
+    for (ended, told) in [
+        (&itself, "it is no result of a list: name another with --result"),
+        (&nowhere, "see --result"),
+        (&a_folder, "see --result"),
+        (&long, "has 1 to 240 bytes, got 241"),
+        (&empty, "has 1 to 240 bytes, got 0"),
+    ] {
+        assert!(ended.code == Some(2) && ended.stderr.contains(told), "{ended:?}");
+    }
+    assert!(std::fs::read_to_string(list).expect("it is there").starts_with("product_id"));
+    let waiting = darkroom.inspector().stats(Kind::Ingest).await.expect("redis answers");
+    assert_eq!(waiting.counts.active + waiting.counts.scheduled, 0);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ struct Shop {
 impl Shop {
     async fn open(play: impl Fn(&Visit) -> Vec<Step> + Send + Sync + 'static) -> Self {
         let (darkroom, dns) = (TestDarkroom::start().await, TestDns::start().await);
-        for name in ["shop.com", "cdn.com", "date.com", "far.com"] {
+        for name in ["shop.com", "cdn.com", "date.com", "busy.com", "far.com"] {
             dns.name(name, &[HERE]);
         }
         Self { darkroom, web: Web::start(play).await, dns }
@@ -100,7 +100,7 @@ async fn a_merchants_url_becomes_a_picture_whatever_it_is_labelled_and_no_proxy_
 #[tokio::test]
 async fn a_server_that_fails_is_asked_again_and_its_receipts_tell_a_shop_what_to_do() {
     let shop = Shop::open(|visit| match (&*visit.path, visit.nth) {
-        ("/404-once", 1) | ("/404", _) => answer("404 Not Found", &[], b"not here"),
+        ("/404-once", 1) | ("/404-twice", 1..=2) => answer("404 Not Found", &[], b"not here"),
         ("/503-twice", 1..=2) => answer("503 Service Unavailable", &[], b""),
         ("/403", _) => answer("403 Forbidden", &[], b"secret text of a body"),
         ("/410", _) => answer("410 Gone", &[], b""),
@@ -115,7 +115,8 @@ async fn a_server_that_fails_is_asked_again_and_its_receipts_tell_a_shop_what_to
         assert_eq!((receipt.status, receipt.attempts), (Status::Done, attempts), "{path}");
     }
     for (path, expected, class, attempts, status) in [
-        ("/404", ErrorCode::Http404, Class::Conditional, 2, Some(404)),
+        // The third time it would be there.
+        ("/404-twice", ErrorCode::Http404, Class::Conditional, 2, Some(404)),
         ("/403", ErrorCode::Http403, Class::Conditional, 3, Some(403)),
         ("/410", ErrorCode::Http410, Class::Permanent, 1, Some(410)),
         ("/page", ErrorCode::NotAnImage, Class::Conditional, 2, None),
@@ -148,7 +149,8 @@ async fn a_server_that_says_when_to_come_again_is_obeyed_and_no_attempt_is_burnt
         let in_two_seconds = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(2));
         match (&*visit.path, visit.nth) {
             ("/seconds", 1) => answer("429 Too Many Requests", &[("retry-after", "2")], b""),
-            ("/date", 1) => answer("503 Service Unavailable", &[("retry-after", &in_two_seconds)], b""),
+            ("/date", 1) => answer("429 Too Many Requests", &[("retry-after", &in_two_seconds)], b""),
+            ("/busy", 1) => answer("503 Service Unavailable", &[("retry-after", "2")], b""),
             ("/far", _) => answer("429 Too Many Requests", &[("retry-after", "999999999")], b""),
             _ => photo(),
         }
@@ -158,12 +160,13 @@ async fn a_server_that_says_when_to_come_again_is_obeyed_and_no_attempt_is_burnt
 
     let (seconds, date) =
         (shop.ingest("shop.com", "/seconds").await.0, shop.ingest("date.com", "/date").await.0);
+    let (busy, _) = shop.ingest("busy.com", "/busy").await;
     let (far, _) = shop.ingest("far.com", "/far").await;
     let waiting = shop.darkroom.receipt_when(&far, Status::Retrying).await;
     let (other, _) = shop.ingest("far.com", "/a.jpg").await;
     let put_off = shop.darkroom.receipt_when_deferred(&other).await;
 
-    for receipt in shop.receipts(&[seconds, date]).await {
+    for receipt in shop.receipts(&[seconds, date, busy]).await {
         assert_eq!((receipt.status, receipt.attempts, receipt.deliveries), (Status::Done, 1, 2));
     }
     let visits = shop.web.visits();
@@ -173,6 +176,7 @@ async fn a_server_that_says_when_to_come_again_is_obeyed_and_no_attempt_is_burnt
     };
     assert!(gap("/seconds") >= Duration::from_secs(2), "{:?}", gap("/seconds"));
     assert!(gap("/date") >= Duration::from_millis(900), "{:?}", gap("/date"));
+    assert!(gap("/busy") >= Duration::from_secs(2), "{:?}", gap("/busy"));
     assert_eq!((code(&waiting), waiting.attempts), (ErrorCode::Http429, 0));
     let hours = |receipt: &Receipt| {
         let due = receipt.next_attempt_at.expect("it is due").unix_ms();

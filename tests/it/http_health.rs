@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
+    command::Call as _,
     darkroom::TestDarkroom,
     faults::FaultyServer,
+    odd_bucket,
     service::{Service, answer, problem},
 };
 
@@ -57,6 +59,44 @@ async fn a_look_made_now_knows_the_last_hour_and_what_settings_tell() {
     for report in [&kept, &live] {
         assert_eq!(report["findings"][0]["code"], "fetch_opened", "{report}");
         assert!(!report.to_string().contains("10.7."), "it is told to everybody: {report}");
+    }
+}
+
+#[tokio::test]
+async fn every_finding_is_told_by_the_command_the_periodic_report_and_a_look_made_now() {
+    let darkroom = TestDarkroom::start().await;
+    let odd = odd_bucket::before(&darkroom.services.s3.endpoint_url).await;
+    let settings = [("S3_ENDPOINT_URL", &*odd), ("DARKROOM_FETCH_ALLOW_CIDRS", "10.7.0.0/16")];
+    let often = [&settings[..], &[("DARKROOM_HEALTH_INTERVAL_MS", "1000")]].concat();
+    let service = Service::with_token(&darkroom, &often).await;
+
+    let told = darkroom.command(&["storage", "health", "--json"]).envs(settings).ended().await;
+    let (_, live) = answer(service.get("/api/storage/health?live=1")).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let periodic = loop {
+        let (_, kept) = answer(service.get("/api/storage/health")).await;
+        if kept["last_hour"]["probes"].as_u64() >= Some(1) {
+            break kept;
+        }
+        assert!(Instant::now() < deadline, "{kept}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+
+    assert_eq!(told.code, Some(0), "degraded is not down: {}", told.stderr);
+    for report in [&told.objects::<Value>()[0], &live, &periodic] {
+        let findings = report["findings"].as_array().expect("it is a list");
+        let codes: Vec<_> = findings.iter().filter_map(|finding| finding["code"].as_str()).collect();
+        let all = [
+            "staging_lifecycle_missing",
+            "staging_public",
+            "versioned",
+            "conditional_writes_missing",
+            "clock_skew",
+            "slow",
+            "fetch_opened",
+        ];
+        assert_eq!((&codes[..], &report["status"]), (&all[..], &json!("degraded")), "{report}");
+        assert!(!report.to_string().contains("10.7."), "{report}");
     }
 }
 

@@ -33,6 +33,7 @@ mod erase_cost;
 mod erase_scripts;
 mod erase_scrub;
 mod error_codes;
+mod fetch_attacks;
 mod fetch_jobs;
 mod fetch_measured;
 mod fetch_servers;

@@ -13,8 +13,9 @@ use darkroom_jobs::ErrorCode;
 
 use crate::support::{
     bucket::{TestBucket, settings, storage},
+    dns::TestDns,
     faults::{Fault, FaultyServer},
-    slow,
+    fetching, slow,
 };
 
 /// The answer to everything.
@@ -128,7 +129,8 @@ async fn what_can_be_done_is_told_to_a_person_and_not_that_somebody_tries_again(
 #[tokio::test]
 async fn what_settings_alone_tell_is_in_every_report() {
     let bucket = TestBucket::start().await;
-    let opened = bucket.storage.clone().reporting([Finding::fetch_opened()]);
+    let networks = fetching::settings(&TestDns::start().await, &[], &[]).opened;
+    let opened = bucket.storage.clone().reporting(Finding::of_networks(&networks));
 
     let health = opened.probe().await;
 

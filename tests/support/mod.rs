@@ -11,6 +11,7 @@ pub mod faults;
 pub mod fetching;
 pub mod former;
 pub mod invariant;
+pub mod odd_bucket;
 pub mod operate;
 pub mod processes;
 pub mod scripts;

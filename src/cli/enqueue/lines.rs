@@ -79,8 +79,9 @@ async fn push_run(
     taken: &mut Taken,
 ) -> anyhow::Result<()> {
     let Some((kind, lines)) = run else { return Ok(()) };
-    let (numbers, lines): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
-    let (answers, answered) = match push::many(producer, kind, lines).await {
+    let job = |(number, payload)| (number, push::Job { payload, idempotency_key: None });
+    let (numbers, jobs): (Vec<_>, Vec<_>) = lines.into_iter().map(job).unzip();
+    let (answers, answered) = match push::many(producer, kind, jobs).await {
         Ok(answers) => (answers, true),
         Err(refusals) => (refusals.into_iter().map(Err).collect(), false),
     };

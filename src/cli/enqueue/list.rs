@@ -9,24 +9,26 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use csv::{ReaderBuilder, StringRecord, Trim, Writer};
-use darkroom_jobs::{ErrorCode, ImageId, JobId, Kind, ObjectKey, OwnerId, Producer, Receipt, Source, Status};
+use csv::{ReaderBuilder, StringRecord, Trim};
+use darkroom_jobs::{ErrorCode, ImageId, JobId, Kind, ObjectKey, OwnerId, Producer, Source};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::{Owner, WAIT, push, taken::Refusal};
 use crate::{
-    cli::{WrongCall, connect, out},
+    cli::{WrongCall, connect},
     config,
 };
+use report::Report;
+
+mod report;
 
 /// Most rows of a list: they are remembered until their receipts are there.
 const MAX_ROWS: usize = 100_000;
 /// Rows that are pushed together.
 const TOGETHER: usize = 500;
-/// First row of the result.
-const HEADING: [&str; 6] = ["row", "status", "job_id", "key", "code", "hint"];
+/// Most bytes of an idempotency key: one of 255 has room for the number of a row behind it.
+const MAX_KEY: usize = 240;
 
 /// A list, and what is wanted of it.
 pub struct List<'a> {
@@ -34,6 +36,8 @@ pub struct List<'a> {
     pub path: &'a Path,
     /// Where its result is written.
     pub result: Option<&'a Path>,
+    /// What the idempotency key of each row begins with; without one a list that is run again is enqueued anew.
+    pub key: Option<&'a str>,
     /// Whether the result says what became of the jobs, and not only that they were taken.
     pub wait: bool,
     /// Whether the summary is JSON.
@@ -61,21 +65,19 @@ struct Columns {
     image_id: Option<usize>,
 }
 
-/// How many rows came to what.
-#[derive(Default)]
-struct Sum {
-    rows: usize,
-    good: usize,
-}
-
 impl List<'_> {
     /// Enqueues each row, and writes what became of it; 1 when one was refused or, with `wait`, is not done. Doing it
-    /// again enqueues the same pictures under the same keys, which is harmless.
+    /// again enqueues the same pictures under the same keys, which is harmless; with an idempotency key it enqueues
+    /// only what is not there, and every row is told with the job that it has.
     ///
     /// # Errors
     ///
     /// When the call is wrong, a file cannot be read or written, or Redis does not answer.
     pub async fn enqueue(&self, redis: &config::Redis) -> anyhow::Result<ExitCode> {
+        if let Some(key) = self.key.filter(|key| !(1..=MAX_KEY).contains(&key.len())) {
+            let length = key.len();
+            bail!(WrongCall(format!("--idempotency-key of a list has 1 to {MAX_KEY} bytes, got {length}")));
+        }
         let mut table = self.open()?;
         let columns = columns(table.headers().context("could not read the heading of the list")?)?;
         let size = self.open()?.records().take(MAX_ROWS + 1).count();
@@ -84,11 +86,11 @@ impl List<'_> {
         }
         let producer = &connect::producer_let_in(redis).await?;
         let result = self.result.map_or_else(|| self.path.with_added_extension("result.csv"), Path::to_owned);
-        let mut report = Report::create(&result)?;
+        let mut report = Report::create(&result, self.key.is_some())?;
         let (mut pushed, mut rows) = (Vec::new(), Vec::new());
         let bar = bar(size, "rows");
         for record in table.records() {
-            report.sum.rows += 1;
+            report.rows += 1;
             match readable(record)?.and_then(|record| columns.row(&record)) {
                 Ok(row) => rows.push(row),
                 Err((number, refusal)) => report.refused(number, &refusal)?,
@@ -103,7 +105,7 @@ impl List<'_> {
         if self.wait {
             wait(producer, pushed, &mut report).await?;
         }
-        report.end(&result, self)
+        report.end(self)
     }
 
     /// A table whose cells are parted by commas, or by semicolons as some spreadsheets do.
@@ -129,8 +131,12 @@ impl List<'_> {
         report: &mut Report,
         pushed: &mut Vec<Pushed>,
     ) -> anyhow::Result<()> {
-        let payloads = rows.iter().map(|row| row.payload.clone()).collect();
-        let (answers, answered) = match push::many(producer, Kind::Ingest, payloads).await {
+        let job = |row: &Row| push::Job {
+            payload: row.payload.clone(),
+            idempotency_key: self.key.map(|key| format!("{key}/{}", row.number)),
+        };
+        let jobs = rows.iter().map(job).collect();
+        let (answers, answered) = match push::many(producer, Kind::Ingest, jobs).await {
             Ok(answers) => (answers, true),
             Err(refusals) => (refusals.into_iter().map(Err).collect::<Vec<_>>(), false),
         };
@@ -148,7 +154,8 @@ impl List<'_> {
                 Err(refusal) => report.refused(row.number, &refusal)?,
             }
         }
-        ensure!(answered, "rows after row {last} were not tried");
+        let again = if self.key.is_some() { "; run it again, no row is enqueued twice" } else { "" };
+        ensure!(answered, "rows after row {last} were not tried{again}");
         Ok(())
     }
 }
@@ -224,66 +231,6 @@ fn image_id_of(product: &str, url: &str) -> ImageId {
     let id = crate::digest::hex(&bytes);
     let id = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-");
     id.parse().expect("it has the form of a UUID")
-}
-
-/// The file of results. It repeats nothing that the merchant wrote: spreadsheets take some text for formulas.
-struct Report {
-    file: Writer<File>,
-    sum: Sum,
-}
-
-impl Report {
-    fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = match File::create_new(path) {
-            Ok(file) => file,
-            Err(error) => bail!(WrongCall(format!("could not make the result {}: {error}", path.display()))),
-        };
-        let mut report = Self { file: Writer::from_writer(file), sum: Sum::default() };
-        report.write(HEADING)?;
-        Ok(report)
-    }
-
-    fn refused(&mut self, number: u64, refusal: &Refusal) -> anyhow::Result<()> {
-        let code = refusal.code;
-        self.write([&number.to_string(), "refused", "", "", code.as_str(), code.hint()])
-    }
-
-    fn taken(&mut self, job: &Pushed) -> anyhow::Result<()> {
-        self.sum.good += 1;
-        self.write([&job.number.to_string(), "queued", job.id.as_str(), job.key.as_str(), "", ""])
-    }
-
-    fn ended(&mut self, job: &Pushed, receipt: &Receipt) -> anyhow::Result<()> {
-        let is_done = receipt.status == Status::Done;
-        self.sum.good += usize::from(is_done);
-        let key = if is_done { job.key.as_str() } else { "" };
-        let (code, hint) =
-            receipt.error.as_ref().map_or(("", ""), |error| (error.code.as_str(), &*error.hint));
-        self.write([&job.number.to_string(), receipt.status.as_str(), job.id.as_str(), key, code, hint])
-    }
-
-    fn write(&mut self, cells: [&str; 6]) -> anyhow::Result<()> {
-        const UNWRITABLE: &str = "could not write the result";
-        self.file.write_record(cells).context(UNWRITABLE)?;
-        // Waiting takes long, and may be broken off: what is known is written.
-        self.file.flush().context(UNWRITABLE)
-    }
-
-    /// Says how it went.
-    fn end(self, path: &Path, list: &List<'_>) -> anyhow::Result<ExitCode> {
-        let Sum { rows, good } = self.sum;
-        let word = if list.wait { "done" } else { "queued" };
-        if list.json {
-            out::line(json!({ "rows": rows, word: good, "other": rows - good, "result": path }))?;
-        } else {
-            out::line(format_args!(
-                "{rows} rows, {good} {word}, {} not; see {}",
-                rows - good,
-                path.display()
-            ))?;
-        }
-        Ok(if good == rows { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
 }
 
 /// Shown on a terminal alone.

@@ -7,6 +7,14 @@ use super::taken::Refusal;
 /// How often jobs are pushed whose outcome is unknown.
 const PUSHES: usize = 3;
 
+/// One of many jobs.
+pub struct Job {
+    /// What it is, in JSON.
+    pub payload: String,
+    /// For 24 hours the same key with the same payload is the same job.
+    pub idempotency_key: Option<String>,
+}
+
 /// Pushes one job, and gives its id, or that of the job which holds the idempotency key.
 ///
 /// # Errors
@@ -27,7 +35,7 @@ pub async fn one(
     })
 }
 
-/// Pushes many jobs of one kind, and gives an answer for each.
+/// Pushes many jobs of one kind, and gives for each its id, or that of the job which holds its idempotency key.
 ///
 /// # Errors
 ///
@@ -35,14 +43,15 @@ pub async fn one(
 pub async fn many(
     producer: &Producer,
     kind: Kind,
-    payloads: Vec<String>,
+    jobs: Vec<Job>,
 ) -> Result<Vec<Result<JobId, Refusal>>, Vec<Refusal>> {
-    let ids: Vec<_> = payloads.iter().map(|_| JobId::generate()).collect();
-    let job = |(payload, id): (&String, &JobId)| {
-        (payload.clone(), EnqueueOptions { job_id: Some(id.clone()), ..Default::default() })
+    let ids: Vec<_> = jobs.iter().map(|_| JobId::generate()).collect();
+    let entry = |(job, id): (&Job, &JobId)| {
+        let (job_id, idempotency_key) = (Some(id.clone()), job.idempotency_key.clone());
+        (job.payload.clone(), EnqueueOptions { job_id, idempotency_key, ..Default::default() })
     };
-    let jobs = || payloads.iter().zip(&ids).map(job);
-    match repeated(|| producer.enqueue_json_many(kind, jobs())).await {
+    let entries = || jobs.iter().zip(&ids).map(entry);
+    match repeated(|| producer.enqueue_json_many(kind, entries())).await {
         Ok(answers) => Ok(answers.into_iter().map(|answer| answer.map_err(Refusal::from)).collect()),
         Err(error) => {
             let refusal = Refusal::from(error);

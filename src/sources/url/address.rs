@@ -61,7 +61,7 @@ pub struct AddressRule {
 impl AddressRule {
     /// Whether an address may be connected to. One that stands for an IPv4 address is judged by that.
     pub fn permits(&self, address: IpAddr) -> bool {
-        let judged = embedded(address);
+        let judged = meant(address);
         let lies_in = |networks: &[IpNet]| {
             networks.iter().any(|network| network.contains(&judged) || network.contains(&address))
         };
@@ -71,7 +71,7 @@ impl AddressRule {
 
 /// Whether the registries call an address globally reachable, less what the tables refuse.
 pub fn is_public(address: IpAddr) -> bool {
-    match embedded(address) {
+    match meant(address) {
         IpAddr::V4(address) => !REFUSED_V4.iter().any(|(block, _)| block.contains(&address)),
         IpAddr::V6(address) => {
             let refused = REFUSED_V6.iter().any(|(block, _)| block.contains(&address));
@@ -80,9 +80,9 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped (`::ffff:0:0/96`), or translated by NAT64 (`64:ff9b::/96`),
+/// The address itself, or the IPv4 address that an IPv6 address stands for: mapped (`::ffff:0:0/96`), or translated by NAT64 (`64:ff9b::/96`),
 /// behind which a host knows no other.
-fn embedded(address: IpAddr) -> IpAddr {
+pub(super) fn meant(address: IpAddr) -> IpAddr {
     const NAT64: Ipv6Net = v6(0x64, 0xff9b, 96);
     match address.to_canonical() {
         IpAddr::V6(address) if NAT64.contains(&address) => {

@@ -65,7 +65,7 @@ pub(super) async fn read(mut body: Incoming, announced: &Announced, pace: &Pace)
     if announced.length.is_some_and(|length| length != file.wire) {
         return Err(INCOMPLETE);
     }
-    let (bytes, sha256) = file.finish()?;
+    let (bytes, sha256) = file.finish(announced.is_framed)?;
     Ok(Original { bytes, declared_type: announced.media_type.clone(), sha256 })
 }
 
@@ -155,14 +155,16 @@ impl File {
         }
     }
 
-    fn finish(self) -> Result<(Bytes, String), Error> {
+    /// `is_whole`: HTTP says that all of it has come.
+    fn finish(self, is_whole: bool) -> Result<(Bytes, String), Error> {
         let unpacked = match self.content {
             Content::Plain(unpacked) => unpacked,
+            Content::Gzip(_) if self.wire == 0 => Unpacked::default(),
             Content::Gzip(mut gzip) => {
                 let ended = gzip.try_finish();
                 gzip.get_mut().refused.take().map_or(Ok(()), Err)?;
-                // Its end has a checksum: what has none was cut.
-                ended.map_err(|_| INCOMPLETE)?;
+                // Its end has a checksum: what has none was cut, on the way or by the server.
+                ended.map_err(|_| if is_whole { NOT_GZIP } else { INCOMPLETE })?;
                 let unpacked = std::mem::take(gzip.get_mut());
                 if unpacked.bytes.starts_with(&GZIP) {
                     return Err(NESTED);
@@ -230,7 +232,7 @@ mod tests {
     use super::*;
 
     fn gzip(content: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(content).unwrap();
         encoder.finish().unwrap()
     }
@@ -240,7 +242,11 @@ mod tests {
         for piece in content.chunks(1_000) {
             file.take(piece)?;
         }
-        file.finish().map(|(bytes, sha256)| {
+        finished(file, false)
+    }
+
+    fn finished(file: File, is_whole: bool) -> Result<Bytes, Error> {
+        file.finish(is_whole).map(|(bytes, sha256)| {
             assert_eq!(sha256, crate::digest::sha256(&bytes));
             bytes
         })
@@ -268,6 +274,51 @@ mod tests {
             code(true, b"\xff\xd8\xff\xe0 a jpeg that says that it is gzip"),
             Code::ContentEncodingUnsupported
         );
+    }
+
+    #[test]
+    fn gzip_that_came_whole_and_does_not_end_as_it_must_is_the_servers_fault() {
+        let packed = gzip(b"some content that is packed");
+        let mut wrong_sum = packed.clone();
+        wrong_sum[packed.len() - 8] ^= 1;
+        let mut wrong_size = packed.clone();
+        wrong_size[packed.len() - 1] ^= 1;
+        let whole = |content: &[u8]| {
+            let mut file = File::new(true);
+            file.take(content).and_then(|()| finished(file, true))
+        };
+
+        for (odd, content) in [
+            ("wrong sum", wrong_sum),
+            ("wrong size", wrong_size),
+            ("cut", packed[..packed.len() - 4].to_vec()),
+            ("two members", [packed.clone(), packed.clone()].concat()),
+            ("something behind it", [&packed[..], b"x"].concat()),
+            ("a reserved flag", [&packed[..3], &[0xe0], &packed[4..]].concat()),
+            ("another method", [&packed[..2], &[7], &packed[3..]].concat()),
+        ] {
+            let refused = whole(&content).map(|bytes| bytes.len()).map_err(|error| error.code());
+            assert_eq!(refused, Err(Code::ContentEncodingUnsupported), "{odd}");
+        }
+        assert_eq!(whole(&packed).unwrap(), &b"some content that is packed"[..]);
+        assert_eq!(whole(b"").unwrap().len(), 0, "nothing is an empty file, packed or not");
+    }
+
+    #[test]
+    fn what_is_packed_counts_unpacked_too() {
+        // A byte in eight is new: far from a bomb.
+        let content: Vec<u8> = (0..34_u32 << 20)
+            .map(|n| if n % 8 == 0 { (n / 8).wrapping_mul(2_654_435_761).to_le_bytes()[3] } else { 0 })
+            .collect();
+        let mut file = File::new(true);
+        let packed = gzip(&content);
+
+        let refused = packed.chunks(PIECE).find_map(|piece| file.take(piece).err());
+
+        assert!(
+            packed.len() as u64 * MAX_RATIO > content.len() as u64 && packed.len() as u64 <= MAX_SOURCE_BYTES
+        );
+        assert_eq!(refused, Some(TOO_LARGE));
     }
 
     #[test]

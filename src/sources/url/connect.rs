@@ -79,6 +79,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_that_leads_elsewhere_is_not_used() {
+        let listener = TcpListener::bind((HERE, 0)).await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let other = SocketAddr::new("93.184.215.14".parse().unwrap(), there.port());
+        let mapped = SocketAddr::new("::ffff:127.0.0.1".parse().unwrap(), there.port());
+        let connected = async |asked| checked(TcpStream::connect(there).await.unwrap(), asked);
+
+        assert_eq!(connected(other).await.unwrap_err().code(), Code::AddressBlocked);
+        assert!(connected(mapped).await.is_ok() && connected(there).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn when_all_have_failed_it_ends_at_once_and_only_four_are_tried() {
         let port = {
             let listener = TcpListener::bind((HERE, 0)).await.unwrap();

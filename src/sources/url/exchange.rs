@@ -68,6 +68,8 @@ pub struct Announced {
     pub media_type: Option<String>,
     /// Whether the body is compressed, once.
     pub is_gzip: bool,
+    /// Whether the end of the body is told, by its length or by its last chunk: what then comes to its end came whole.
+    pub is_framed: bool,
 }
 
 /// The request for a target. Its text is the parser's, so there is no line break in it.
@@ -190,8 +192,8 @@ fn announced(headers: &HeaderMap) -> Result<Announced, Error> {
         return Err(Error::new(Code::SourceTooLarge, "the server announces more than 32 MiB"));
     }
     let is_chunked = headers.contains_key(header::TRANSFER_ENCODING);
-    let chunked = |coding: &str| coding.eq_ignore_ascii_case("chunked");
-    if !codings(headers, &header::TRANSFER_ENCODING).all(chunked) {
+    let transfer: Vec<_> = codings(headers, &header::TRANSFER_ENCODING).collect();
+    if is_chunked && !matches!(transfer[..], [once] if once.eq_ignore_ascii_case("chunked")) {
         return Err(ENCODED);
     }
     let mut layers = codings(headers, &header::CONTENT_ENCODING)
@@ -203,7 +205,8 @@ fn announced(headers: &HeaderMap) -> Result<Announced, Error> {
     };
     let media_type = text(headers, &header::CONTENT_TYPE).filter(|text| text.len() <= MAX_TYPE_BYTES);
     let length = length.filter(|_| !is_chunked);
-    Ok(Announced { length, media_type: media_type.map(str::to_owned), is_gzip })
+    let is_framed = is_chunked || length.is_some();
+    Ok(Announced { length, media_type: media_type.map(str::to_owned), is_gzip, is_framed })
 }
 
 /// The items of every header of this name; one that is not text is an item that nobody knows.

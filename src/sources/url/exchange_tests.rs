@@ -84,7 +84,8 @@ fn a_server_says_in_seconds_or_by_date_when_to_come_again() {
 #[test]
 fn what_is_announced_is_taken_down_and_what_cannot_be_read_is_refused() {
     let file = |headers: &[(&str, &str)]| head(200, headers);
-    let plain = Announced { length: Some(7), media_type: Some("image/png".into()), is_gzip: false };
+    let media_type = Some("image/png".into());
+    let plain = Announced { length: Some(7), media_type, is_gzip: false, is_framed: true };
 
     assert_eq!(file(&[("content-length", "7"), ("content-type", "image/png")]), Ok(Head::File(plain)));
     for encoding in ["gzip", "x-gzip", "GZIP", "identity, gzip"] {
@@ -99,10 +100,10 @@ fn what_is_announced_is_taken_down_and_what_cannot_be_read_is_refused() {
     assert_eq!(twice.unwrap_err().code(), Code::ContentEncodingUnsupported);
     let huge = file(&[("content-length", "107374182400")]).unwrap_err().code();
     assert_eq!(huge, Code::SourceTooLarge);
-    assert_eq!(
-        file(&[("transfer-encoding", "gzip, chunked")]).unwrap_err().code(),
-        Code::ContentEncodingUnsupported
-    );
+    for coding in ["gzip, chunked", "chunked, chunked", "identity", "xchunked", ""] {
+        let refused = file(&[("transfer-encoding", coding)]).map_err(|error| error.code());
+        assert_eq!(refused, Err(Code::ContentEncodingUnsupported), "{coding:?}");
+    }
 }
 
 #[test]
@@ -124,6 +125,8 @@ fn a_request_says_who_asks_and_nothing_of_why() {
             "connection: close"
         ]
     );
+    let slashes = request(&target("http://shop.com//10.0.0.1/x"), &HeaderValue::from_static("d")).unwrap();
+    assert_eq!((slashes.uri().to_string(), slashes.uri().host()), ("//10.0.0.1/x".into(), None));
     let literal = request(&target("http://[2606:4700::1]/"), &HeaderValue::from_static("d")).unwrap();
     assert_eq!(literal.headers()["host"], "[2606:4700::1]");
 }
@@ -145,6 +148,46 @@ async fn the_head_is_read_from_the_wire_within_its_limits() {
     );
     assert_eq!(code(b"HTTP/1.1 200 OK\r\nx: y").await, Err(Code::DownloadIncomplete));
     assert_eq!(code(b"").await, Err(Code::DownloadIncomplete));
+}
+
+#[tokio::test]
+async fn heads_that_others_have_read_in_two_ways_are_read_in_one() {
+    let file = |length, is_framed| Ok(Head::File(Announced { length, is_framed, ..Announced::default() }));
+    let garbled = || Err(Code::HttpInvalidResponse);
+
+    for (text, expected) in [
+        ("HTTP/1.1 200 OK\ncontent-length: 3\n\nabc", file(Some(3), true)),
+        ("HTTP/1.1 200\r\n\r\n", file(None, false)),
+        ("HTTP/1.0 200 OK\r\n\r\n", file(None, false)),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabc", file(Some(3), true)),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n", file(None, true)),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 9\r\n\r\n", file(None, true)),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: CHUNKED\r\n\r\n", file(None, true)),
+        ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", garbled()),
+        ("HTTP/1.1 200 OK\r\ncontent-length: +3\r\n\r\nabc", garbled()),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0x3\r\n\r\nabc", garbled()),
+        ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", garbled()),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3 3\r\n\r\nabc", garbled()),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n", garbled()),
+        ("HTTP/1.1 200 OK\r\nx: a\0b\r\n\r\n", garbled()),
+        ("HTTP/1.1 200 OK\r\nx\0: a\r\n\r\n", garbled()),
+        ("HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n", garbled()),
+        ("HTTP/1.1 200 OK\r\ncontent-length : 3\r\n\r\nabc", garbled()),
+        ("HTTP/1.1 200 OK\r\n: a\r\n\r\n", garbled()),
+        ("HTTP/1.1 2000 OK\r\n\r\n", garbled()),
+        ("HTTP/1.1 099 OK\r\n\r\n", garbled()),
+        ("HTTP/1.2 200 OK\r\n\r\n", garbled()),
+        ("HTTP/2.0 200 OK\r\n\r\n", garbled()),
+        ("ICY 200 OK\r\n\r\n", garbled()),
+        ("<html>", garbled()),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+            Err(Code::HttpStatus),
+        ),
+    ] {
+        let answer = answered(text.as_bytes()).await.map_err(|error| error.code());
+        assert_eq!(answer, expected, "{text:?}");
+    }
 }
 
 /// Heads that are nearly right.

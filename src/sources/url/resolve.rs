@@ -76,7 +76,7 @@ impl Resolver {
         options.negative_max_ttl = Some(MAX_TTL);
         let rule = AddressRule {
             deny: settings.fetch_deny_cidrs.0.clone(),
-            allow: settings.fetch_allow_cidrs.0.clone(),
+            allow: settings.opened.fetch_allow_cidrs.0.clone(),
         };
         Ok(Self { dns: builder.build()?, timeout: settings.fetch_dns_timeout, rule })
     }

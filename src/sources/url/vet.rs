@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use darkroom_jobs::ErrorCode as Code;
 use url::{Host as ParsedHost, Url};
 
-use super::error::Error;
+use super::{address::meant, error::Error};
 use crate::config::{Fetch, fetch::HostPattern};
 
 /// Longest URL, in bytes.
@@ -161,7 +161,11 @@ fn name_of(parsed: &str) -> Result<&str, Error> {
 }
 
 fn is_allowed(host: &Host, rules: &Rules) -> bool {
-    let text = host.to_string();
+    // An address is on a list however it is written, as an IPv6 one that stands for it too.
+    let text = match host {
+        Host::Name(name) => name.clone(),
+        Host::Address(address) => meant(*address).to_string(),
+    };
     let named = HostPattern::Exact(text.clone());
     let is_internal = match host {
         Host::Name(name) => is_internal(name),

@@ -64,15 +64,74 @@ fn each_kind_of_text_has_its_word() {
         ("http://a.b.INTERNAL./", "host_blocked"),
         ("http://1.0.0.127.in-addr.arpa/", "host_blocked"),
         ("http://notlocal.com/", "notlocal.com"),
+        ("http://%6c%6f%63alhost/", "host_blocked"),
+        ("http://localhost%E3%80%82/", "host_blocked"),
+        ("http://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/", "host_blocked"),
+        ("http://shop.com%2e/", "shop.com"),
+        ("http://shop.com%252f.evil.com/", "url_malformed"),
+        ("http://shop.com%0d%0a/", "url_malformed"),
+        ("http://shop.com%20/", "url_malformed"),
+        ("http://10.0.0.1%3a80.shop.com/", "url_malformed"),
+        ("http://10.0.0.1%23.shop.com/", "url_malformed"),
+        ("http://10.0.0.1%40shop.com/", "url_malformed"),
+        ("http://10.0.0.1／.shop.com/", "url_malformed"),
+        ("http://10.0.0.1？.shop.com/", "url_malformed"),
+        ("http://xn--localhost-/", "url_malformed"),
+        ("http://xn--/", "url_malformed"),
+        ("http://\u{200b}/", "url_malformed"),
+        // The port.
+        ("http://shop.com:/a.jpg", "shop.com"),
+        ("http://shop.com:65616/", "url_malformed"),
+        ("http://shop.com:80:80/", "url_malformed"),
+        ("http://shop.com:+80/", "url_malformed"),
+        ("http://shop.com:8０/", "url_malformed"),
         // Addresses in any spelling are judged later, as what they are.
         ("http://0x7f.1/", "127.0.0.1"),
         ("http://2130706433/", "127.0.0.1"),
         ("http://127%2e0%2e0%2e1/", "127.0.0.1"),
         ("http://127。0。0。1/", "127.0.0.1"),
         ("http://[::FFFF:127.0.0.1]/", "::ffff:127.0.0.1"),
+        ("http://１２７．０．０．１/", "127.0.0.1"),
+        ("http://①②⑦.0.0.1/", "127.0.0.1"),
+        ("http://0X7F.0.0.1/", "127.0.0.1"),
+        ("http://0x/", "0.0.0.0"),
+        ("http://127.0.0.1.:80/", "127.0.0.1"),
+        ("http://0300.0250.1/", "192.168.0.1"),
+        ("http://127.0.0.1../", "url_malformed"),
+        ("http://127.0.0.256/", "url_malformed"),
+        ("http://127.0.0.08/", "url_malformed"),
+        ("http://1.2.3.0x/", "1.2.3.0"),
+        ("http://shop.com.0x7f/", "url_malformed"),
+        ("http://[::1%25lo]/", "url_malformed"),
+        ("http://[fe80::1%eth0]/", "url_malformed"),
+        ("http://[::1]x/", "url_malformed"),
+        ("http://[v1.::1]/", "url_malformed"),
+        ("http://[::127.0.0.1.1]/", "url_malformed"),
+        ("http://[::0x7f.0.0.1]/", "url_malformed"),
+        ("http://::1/", "url_malformed"),
     ] {
         assert_eq!(judged(text), expected, "{text:?}");
     }
+}
+
+#[test]
+fn names_that_are_nobodys_are_not_looked_up_nor_what_is_below_them() {
+    let internal =
+        "localhost localdomain local internal intranet lan home corp onion test invalid example alt arpa";
+
+    for name in internal.split(' ') {
+        assert_eq!(judged(&format!("http://a.{name}/")), "host_blocked", "{name}");
+        assert_eq!(judged(&format!("http://{name}.shop.com/")), format!("{name}.shop.com"));
+    }
+}
+
+#[test]
+fn a_label_has_63_letters_and_a_name_253() {
+    let name = |last: usize| format!("{}{}.com", "abcdefgh.".repeat(27), "a".repeat(last));
+
+    assert_eq!(judged(&format!("http://{}.com/", "a".repeat(63))), format!("{}.com", "a".repeat(63)));
+    assert_eq!((name(6).len(), judged(&format!("http://{}./", name(6)))), (253, name(6)));
+    assert_eq!(judged(&format!("http://{}/", name(7))), "url_malformed");
 }
 
 #[test]
@@ -96,6 +155,10 @@ fn the_lists_of_hosts_decide_and_denying_wins() {
     assert!(
         !allowed(&["shop.com"], &[], "93.184.215.14") && allowed(&["93.184.215.14"], &[], "93.184.215.14")
     );
+    for spelling in ["93.184.215.14", "0x5d.184.55054", "[::ffff:5db8:d70e]", "[64:ff9b::5db8:d70e]"] {
+        assert!(!allowed(&[], &["93.184.215.14"], spelling), "{spelling}");
+        assert!(allowed(&["[::ffff:93.184.215.14]"], &[], spelling), "{spelling}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Latencies, Learnt, Versioning};
+use crate::config::OpenedNetworks;
 
 /// A request that takes longer than this is a finding. Four follow each other, so that a server which is slow is told
 /// from one that is away.
@@ -92,9 +93,9 @@ impl Finding {
     }
 
     /// Says that networks were opened to URLs; which, is nothing for those who may read a report.
-    pub fn fetch_opened() -> Self {
-        let message = "DARKROOM_FETCH_ALLOW_CIDRS opens networks to URLs that are not public".to_owned();
-        Self::new(FindingCode::FetchOpened, message)
+    pub fn of_networks(opened: &OpenedNetworks) -> Option<Self> {
+        let message = "DARKROOM_FETCH_ALLOW_CIDRS opens networks to URLs that are not public";
+        opened.are_there().then(|| Self::new(FindingCode::FetchOpened, message.to_owned()))
     }
 }
 
