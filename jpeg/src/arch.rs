@@ -12,7 +12,10 @@ use crate::{
     huffman::Position,
     picture::{Picture, Strip},
     pipeline::Mcu,
-    progressive::{Component, Entropy, ac},
+    progressive::{
+        Component, Entropy, ac,
+        small::{self, Wanted},
+    },
     resample::{horizontal::Horizontal, vertical},
     ring::Plane,
 };
@@ -109,6 +112,15 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Self::Avx2(_) => unsafe { ac::bits(scan, component, entropy) },
+        }
+    }
+
+    pub(crate) fn widen(self, mcus: &mut [Mcu], components: &mut [Component], wanted: Wanted) {
+        match self {
+            Self::Portable => small::portable(mcus, components, wanted),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Self::Avx2(_) => unsafe { small::avx2(mcus, components, wanted) },
         }
     }
 

@@ -52,7 +52,8 @@ impl Turning {
         }
     }
 
-    fn encode(&mut self, kernels: Kernels, encoder: &mut Encoder, layout: Layout) {
+    fn encode(&mut self, kernels: Kernels, encoder: &mut Encoder, head: &Head<'_>) {
+        let layout = head.layout;
         let (side, luma) = (layout.strip_rows(0), &self.planes[0]);
         let (mcus, rows) = (luma.width.div_ceil(side), luma.height.div_ceil(side));
         for row in 0..rows {
@@ -63,7 +64,7 @@ impl Turning {
             });
             kernels.strip(encoder, Strips { planes, mcus }, layout);
         }
-        self.deferred.take(&mut encoder.tokens, layout);
+        self.deferred.take(&mut encoder.tokens, head);
     }
 }
 
@@ -186,9 +187,10 @@ impl Pipeline {
             let planes = [luma, blue, red].map(|plane| (&mut plane.strip[..], plane.strip_stride));
             self.kernels.color(color, planes, self.layout);
         }
+        let sides = self.turned_size();
         if let Some(turning) = &mut self.turning {
             turning.turn(&self.planes, strip, self.plan.orientation);
-            turning.encode(self.kernels, &mut self.encoder, self.layout);
+            turning.encode(self.kernels, &mut self.encoder, &head(self.layout, sides, &self.plan));
             return;
         }
         let planes = std::array::from_fn(|at| {

@@ -8,7 +8,7 @@ use crate::{
     ring::{Plane, Row},
 };
 
-/// Most bytes that are kept: those of a progressive photo of 18 MP.
+/// Most bytes that are kept: those of a progressive photo of 35 MP.
 const MAX_KEPT: usize = 64 << 20;
 
 /// Buffers for one photo after the other, and the kernels that fill them.

@@ -1,18 +1,22 @@
 //! MCUs that come in another order than the file's: those of a turned picture, strip by strip of the stored one.
 //!
-//! Of each block the AC tokens wait, in half of their bits where those suffice. What DC is to be written depends on the MCU before, and so is
-//! found last, from the means.
+//! Of each block the AC tokens wait, in half of their bits where those suffice. When they are many, codes are made for what was seen so far, and
+//! from then on what waits are the bits of the file. What DC is to be written depends on the MCU before, and so is found last, from the means.
 
 use super::{
     Encoder, Layout,
     tokens::{DC, IDS, MOST, Tokens, dc_token},
+    write,
     write::{Head, Writer},
 };
+
+/// Chunks from which on bits wait in place of tokens: 8 MB.
+const MANY: usize = 64;
 
 /// Words of a chunk.
 const CHUNK: usize = 1 << 16;
 
-/// Words of a block at most: how many tokens it has, and two for each of them.
+/// Words of a block at most: how many tokens it has, and two for each of them. Their bits are fewer.
 const BLOCK: usize = 2 * MOST;
 
 /// Beside how many tokens a block has: each takes two words.
@@ -62,6 +66,15 @@ pub struct Deferred {
     starts: Vec<(u32, u32)>,
     /// Blocks that were taken.
     blocks: usize,
+    /// Once there are many tokens: what the codes of AC are made from.
+    foreseen: Option<Foreseen>,
+}
+
+/// Codes that hold for the whole picture, before all of it is known.
+#[derive(Debug)]
+struct Foreseen {
+    histogram: Box<[u32; IDS]>,
+    codes: Box<[(u32, u32); IDS]>,
 }
 
 impl Deferred {
@@ -70,6 +83,7 @@ impl Deferred {
         self.spare.append(&mut self.chunks);
         self.starts.clear();
         self.blocks = 0;
+        self.foreseen = None;
     }
 
     /// Memory that is held, bytes.
@@ -79,23 +93,35 @@ impl Deferred {
     }
 
     /// Takes what was encoded since, whole MCUs.
-    pub fn take(&mut self, tokens: &mut Tokens, layout: Layout) {
-        let (in_mcu, lengths) = (layout.blocks().len(), std::mem::take(&mut tokens.lengths));
+    pub fn take(&mut self, tokens: &mut Tokens, head: &Head<'_>) {
+        let (in_mcu, lengths) = (head.layout.blocks().len(), std::mem::take(&mut tokens.lengths));
         let mut lengths_left = &lengths[..];
         tokens.pour(|mut tokens| {
             while let ([_, ..], Some((&length, left))) = (tokens, lengths_left.split_first()) {
-                if self.blocks.is_multiple_of(in_mcu) {
-                    self.begin_mcu(in_mcu);
-                }
                 let (block, rest) = tokens.split_at(length.into());
-                let chunk = self.chunks.last_mut().expect("an MCU has begun");
-                self.at += pack(&block[1..], &mut chunk[self.at..]);
-                self.blocks += 1;
+                self.take_block(&block[1..], in_mcu);
                 (tokens, lengths_left) = (rest, left);
             }
         });
         tokens.lengths = lengths;
         tokens.lengths.clear();
+        if self.foreseen.is_none() && self.chunks.len() >= MANY {
+            self.foresee(tokens, head);
+        }
+    }
+
+    /// Takes the AC tokens of one block.
+    fn take_block(&mut self, tokens: &[u32], in_mcu: usize) {
+        if self.blocks.is_multiple_of(in_mcu) {
+            self.begin_mcu(in_mcu);
+        }
+        let chunk = self.chunks.last_mut().expect("an MCU has begun");
+        let room = &mut chunk[self.at..];
+        self.at += match &self.foreseen {
+            None => pack(tokens, room),
+            Some(Foreseen { codes, .. }) => pack_bits(tokens, codes, room),
+        };
+        self.blocks += 1;
     }
 
     fn begin_mcu(&mut self, blocks: usize) {
@@ -106,23 +132,61 @@ impl Deferred {
         self.starts.push((self.chunks.len() as u32 - 1, self.at as u32));
     }
 
+    /// Makes the codes, and bits of what waits.
+    fn foresee(&mut self, tokens: &Tokens, head: &Head<'_>) {
+        let (histogram, blocks) = (tokens.foresight(), head.layout.blocks());
+        self.foreseen = Some(Foreseen { codes: write::codes(&histogram, head.layout).1, histogram });
+        let (chunks, starts) = (std::mem::take(&mut self.chunks), std::mem::take(&mut self.starts));
+        (self.blocks, self.at) = (0, 0);
+        let (mut out, mut starts) = ([0; MOST], starts.into_iter().peekable());
+        for (number, chunk) in (0..).zip(chunks) {
+            while let Some((_, at)) = starts.next_if(|start| start.0 == number) {
+                let mut packed = &chunk[at as usize..];
+                for &component in blocks {
+                    let (rest, count) = unpack(packed, component, &mut out);
+                    self.take_block(&out[..count], blocks.len());
+                    packed = rest;
+                }
+            }
+            self.spare.push(chunk);
+        }
+    }
+
     /// The whole file. Afterwards the encoder's means are in the order of the file.
     pub fn finish(&self, encoder: &mut Encoder, order: Order, head: &Head<'_>) -> Vec<u8> {
         sort_means(encoder, order, head.layout);
         let (means, blocks) = (&encoder.tokens.means, head.layout.blocks());
-        let mut histogram = encoder.tokens.histogram.clone();
-        histogram[DC..].fill(0);
+        let mut counts = encoder.tokens.histogram.clone();
+        counts[DC..].fill(0);
         let mut dc = Differences::default();
         for &component in order.places().flat_map(|_| blocks) {
-            histogram[dc.next(means, component) as usize % IDS] += 1;
+            counts[dc.next(means, component) as usize % IDS] += 1;
         }
 
+        let mut histogram = counts.clone();
+        if let Some(foreseen) = &self.foreseen {
+            histogram[..DC].copy_from_slice(&foreseen.histogram[..DC]);
+        }
         let mut writer = Writer::new(&histogram, &encoder.quants, head);
+        writer.reserve(&counts, (1, 1));
+        match self.foreseen {
+            None => self.write_tokens(&mut writer, (order, means, blocks)),
+            Some(_) => self.write_bits(&mut writer, (order, means, blocks)),
+        }
+        writer.finish()
+    }
+
+    /// Where an MCU of the file begins.
+    fn mcu(&self, order: Order, (row, column): (usize, usize)) -> &[u16] {
+        let (chunk, at) = self.starts[order.came_as(row, column)];
+        &self.chunks[chunk as usize][at as usize..]
+    }
+
+    fn write_tokens(&self, writer: &mut Writer, (order, means, blocks): (Order, &[Vec<i16>; 3], &[usize])) {
         let (mut tokens, mut len) = (vec![0; BATCH + 1 + MOST], 0);
         let mut dc = Differences::default();
-        for (row, column) in order.places() {
-            let (chunk, at) = self.starts[order.came_as(row, column)];
-            let mut packed = &self.chunks[chunk as usize][at as usize..];
+        for place in order.places() {
+            let mut packed = self.mcu(order, place);
             for &component in blocks {
                 tokens[len] = dc.next(means, component);
                 let (rest, count) = unpack(packed, component, &mut tokens[len + 1..]);
@@ -134,7 +198,19 @@ impl Deferred {
             }
         }
         writer.write(&tokens[..len]);
-        writer.finish()
+    }
+
+    fn write_bits(&self, writer: &mut Writer, (order, means, blocks): (Order, &[Vec<i16>; 3], &[usize])) {
+        let mut dc = Differences::default();
+        for place in order.places() {
+            let mut packed = self.mcu(order, place);
+            for &component in blocks {
+                writer.write(&[dc.next(means, component)]);
+                let (&bits, words) = packed.split_first().expect("a chunk ends behind its last block");
+                writer.write_bits(words, bits.into());
+                packed = &words[usize::from(bits).div_ceil(16)..];
+            }
+        }
     }
 }
 
@@ -184,6 +260,28 @@ fn pack(tokens: &[u32], out: &mut [u16]) -> usize {
     1 + 2 * tokens.len()
 }
 
+/// The bits of a block's AC tokens behind how many they are, from the top of each word on; how many words that is.
+fn pack_bits(tokens: &[u32], codes: &[(u32, u32); IDS], out: &mut [u16]) -> usize {
+    let (head, out) = out.split_first_mut().expect("a chunk has room for one more block");
+    let (mut bits, mut count, mut words) = (0_u64, 0, 0);
+    for &token in tokens {
+        let (code, length) = codes[token as usize % IDS];
+        bits = bits << length | u64::from(code | token >> 10);
+        count += length;
+        while count >= 16 {
+            count -= 16;
+            out[words] = (bits >> count) as u16;
+            words += 1;
+        }
+    }
+    *head = (16 * words) as u16 + count as u16;
+    if count > 0 {
+        out[words] = (bits << (16 - count)) as u16;
+        words += 1;
+    }
+    1 + words
+}
+
 /// The reverse of [`pack`]; what follows, and how many tokens there are.
 fn unpack<'a>(packed: &'a [u16], component: usize, out: &mut [u32]) -> (&'a [u16], usize) {
     let (&head, packed) = packed.split_first().expect("a chunk ends behind its last block");
@@ -205,6 +303,7 @@ fn unpack<'a>(packed: &'a [u16], component: usize, out: &mut [u32]) -> (&'a [u16
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::Strips;
 
     #[test]
     fn tokens_come_back_as_they_were_with_short_bits_and_long_ones() {
@@ -219,6 +318,57 @@ mod tests {
                 let (rest, count) = unpack(&packed, component, &mut out);
 
                 assert_eq!((&out[..count], rest.len()), (&block[..], BLOCK - words));
+            }
+        }
+    }
+
+    const LAYOUTS: [Layout; 3] = [Layout::Grey, Layout::Full, Layout::Half];
+
+    /// Pixels that are read from a file of noise, of which the strips from number `foreseen` on wait as bits; and its bytes.
+    fn written(layout: Layout, order: Order, foreseen: usize) -> (Vec<u8>, usize) {
+        let side = layout.strip_rows(0);
+        let sides = ((order.columns * side) as u16, (order.rows * side) as u16);
+        let head = Head { layout, sides, segments: &[] };
+        let (strips, mcus) = match order.swapped {
+            true => (order.columns, order.rows),
+            false => (order.rows, order.columns),
+        };
+        let (mut random, stride) = (fastrand::Rng::with_seed(4), side * mcus);
+        let mut encoder = Encoder::new(92, Tokens::default());
+        let mut deferred = Deferred::default();
+        for strip in 0..strips {
+            // Calm ones, and one that is full of coefficients.
+            let most = if strip == 1 { 255 } else { 60 };
+            let pixels: Vec<u8> = (0..side * stride).map(|_| random.u8(..most)).collect();
+            crate::Kernels::Portable.strip(
+                &mut encoder,
+                Strips { planes: [(&pixels, stride); 3], mcus },
+                layout,
+            );
+            deferred.take(&mut encoder.tokens, &head);
+            if strip == foreseen {
+                deferred.foresee(&encoder.tokens, &head);
+            }
+        }
+        let jpeg = deferred.finish(&mut encoder, order, &head);
+        let mut decoder = zune_jpeg::JpegDecoder::new(zune_jpeg::zune_core::bytestream::ZCursor::new(&jpeg));
+        (decoder.decode().expect("a photo"), jpeg.len())
+    }
+
+    #[test]
+    fn what_waits_as_bits_makes_the_same_picture() {
+        for layout in LAYOUTS {
+            for (swapped, reversed) in [(false, true), (true, false), (true, true)] {
+                let order = Order { columns: 5, rows: 4, swapped, reversed };
+
+                let (wanted, shortest) = written(layout, order, usize::MAX);
+                for foreseen in [0, 2] {
+                    let (made, bytes) = written(layout, order, foreseen);
+
+                    assert!(made == wanted, "{layout:?}, {order:?}, {foreseen}");
+                    // The tables alone have codes for all that might have come.
+                    assert!((shortest..shortest + 800).contains(&bytes), "{bytes} and {shortest} bytes");
+                }
             }
         }
     }

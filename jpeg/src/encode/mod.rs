@@ -41,6 +41,11 @@ impl Layout {
         }
     }
 
+    /// Quantization tables, and pairs of Huffman tables.
+    pub fn tables(self) -> usize {
+        if self == Self::Grey { 1 } else { 2 }
+    }
+
     /// How many components there are.
     pub fn components(self) -> usize {
         if self == Self::Grey { 1 } else { 3 }
@@ -70,7 +75,13 @@ impl Encoder {
         if self.writer.is_some() || self.tokens.are_many() {
             let mut writer = match self.writer.take() {
                 Some(writer) => writer,
-                None => Writer::new(&self.tokens.foresight(), &self.quants, head),
+                None => {
+                    let luma = head.layout.blocks().iter().filter(|&&component| component == 0).count();
+                    let mut writer = Writer::new(&self.tokens.foresight(), &self.quants, head);
+                    let known = self.tokens.means[0].len() / luma;
+                    writer.reserve(&self.tokens.histogram, (known, head.mcus()));
+                    writer
+                }
             };
             self.tokens.pour(|tokens| writer.write(tokens));
             self.writer = Some(writer);
@@ -81,7 +92,11 @@ impl Encoder {
     pub fn finish(&mut self, head: &Head<'_>) -> Vec<u8> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => Writer::new(&self.tokens.histogram, &self.quants, head),
+            None => {
+                let mut writer = Writer::new(&self.tokens.histogram, &self.quants, head);
+                writer.reserve(&self.tokens.histogram, (1, 1));
+                writer
+            }
         };
         self.tokens.pour(|tokens| writer.write(tokens));
         writer.finish()

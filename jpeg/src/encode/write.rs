@@ -2,7 +2,7 @@
 
 use super::{
     Layout,
-    optimal::{Codes, codes},
+    optimal::{self, Codes},
     quant::Quant,
     tokens::IDS,
 };
@@ -19,6 +19,9 @@ const GROUP: usize = 48;
 /// Room for a group of tokens, and for a store beyond.
 const WINDOW: usize = 264;
 
+/// How many times as long as what is known a file may be thought to become.
+const MOST_FORESEEN: u64 = 16;
+
 /// What a file begins with.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
@@ -28,6 +31,14 @@ pub struct Head<'a> {
     pub sides: (u16, u16),
     /// Segments to keep as they are, such as a color profile.
     pub segments: &'a [u8],
+}
+
+impl Head<'_> {
+    /// MCUs of the picture.
+    pub fn mcus(&self) -> usize {
+        let mcus = |side: u16| usize::from(side).div_ceil(self.layout.strip_rows(0));
+        mcus(self.sides.0) * mcus(self.sides.1)
+    }
 }
 
 /// A file that is being written.
@@ -52,59 +63,69 @@ impl Writer {
             0xff, 0xd8, 0xff, 0xe0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0,
         ]);
         out.extend_from_slice(segments);
-        let tables = if layout == Layout::Grey { 1 } else { 2 };
-        for (slot, quant) in (0..).zip(&quants[..tables]) {
+        for (slot, quant) in (0..).zip(&quants[..layout.tables()]) {
             out.extend_from_slice(&[0xff, 0xdb, 0, 67, slot]);
             out.extend_from_slice(&quant.steps);
         }
         frame_header(&mut out, layout, width, height);
-        let mut written = Box::new([(0, 0); IDS]);
-        for (at, &(first, count)) in TABLES[..2 * tables].iter().enumerate() {
-            let is_ac = at % 2 == 1;
-            let codes = codes(&histogram[first..first + count]);
-            huffman_table(&mut out, &codes, u8::from(is_ac) << 4 | (at / 2) as u8);
-            for (symbol, (code, length)) in codes.codes.into_iter().enumerate() {
-                // The value's bits follow the code: room for them is made beforehand.
-                let size = if is_ac { symbol & 15 } else { symbol } as u32;
-                written[first + symbol] = (code << size, length + size);
-            }
+        let (tables, codes) = codes(histogram, layout);
+        for (at, table) in tables.iter().enumerate() {
+            huffman_table(&mut out, table, ((at % 2) << 4) as u8 | (at / 2) as u8);
         }
         scan_header(&mut out, layout);
-        // As long as it will be with the tokens that are counted; zeros are stuffed into one byte of 256, on average.
-        let lengths = histogram
-            .iter()
-            .zip(&written[..])
-            .map(|(&count, &(_, length))| u64::from(count) * u64::from(length));
-        let bytes = usize::try_from(lengths.sum::<u64>() / 8).expect("less than what the tokens take");
-        out.reserve(bytes + bytes / 128 + 2 * (BATCH + WINDOW));
-        Self { out, codes: written, raw: Box::new([0; BATCH + WINDOW]), len: 0, bits: 0, count: 0 }
+        Self { out, codes, raw: Box::new([0; BATCH + WINDOW]), len: 0, bits: 0, count: 0 }
     }
 
-    /// Writes tokens, which the histogram must have counted.
+    /// Makes room for what a histogram counts, which is `part` of `whole`.
+    pub fn reserve(&mut self, histogram: &[u32; IDS], (part, whole): (usize, usize)) {
+        let lengths = histogram
+            .iter()
+            .zip(&self.codes[..])
+            .map(|(&count, &(_, length))| u64::from(count) * u64::from(length));
+        let counted = lengths.sum::<u64>() / 8;
+        // What is still to come may be nothing.
+        let bytes = (counted * whole as u64 / part as u64).min(MOST_FORESEEN * counted);
+        let bytes = usize::try_from(bytes).expect("a few times what the tokens take");
+        // Zeros are stuffed into one byte of 256, on average, and what is foreseen is not quite what comes.
+        let more = if part < whole { bytes / 16 } else { bytes / 128 };
+        self.out.reserve_exact(bytes + more + 2 * (BATCH + WINDOW));
+    }
+
+    /// Writes tokens, for each of which there must be a code.
     pub fn write(&mut self, tokens: &[u32]) {
-        let (mut bits, mut count) = (self.bits, self.count);
         for group in tokens.chunks(GROUP) {
-            let window: &mut [u8; WINDOW] =
-                self.raw[self.len..].first_chunk_mut().expect("a batch has room for one more group");
-            let mut at = 0_usize;
-            for &token in group {
-                let (code, length) = self.codes[token as usize % IDS];
-                bits = bits << (length & 63) | u64::from(code) | u64::from(token >> 10);
-                count += length;
-                let place = at & 255;
-                window[place..place + 8]
-                    .copy_from_slice(&(bits << (64_u32.wrapping_sub(count) & 63)).to_be_bytes());
-                at += (count >> 3) as usize;
-                count &= 7;
-            }
-            self.len += at;
-            if self.len > BATCH - 1 {
-                stuff(&self.raw[..self.len], &mut self.out);
-                // The bits of an unfinished byte are in `bits`.
-                self.len = 0;
-            }
+            let codes = &self.codes;
+            let coded = group.iter().map(|&token| {
+                let (code, length) = codes[token as usize % IDS];
+                (code | token >> 10, length)
+            });
+            (self.bits, self.count, self.len) =
+                put((self.bits, self.count), &mut self.raw[self.len..], self.len, coded);
+            self.stuff_full();
         }
-        (self.bits, self.count) = (bits, count);
+    }
+
+    /// Writes bits as they are, from the top of each word on.
+    pub fn write_bits(&mut self, words: &[u16], bits: usize) {
+        for (at, group) in words[..bits.div_ceil(16)].chunks(GROUP).enumerate() {
+            let coded =
+                group.iter().zip((0..).map(|word| bits - 16 * (GROUP * at + word))).map(|(&word, left)| {
+                    let length = left.min(16) as u32;
+                    (u32::from(word) >> (16 - length), length)
+                });
+            (self.bits, self.count, self.len) =
+                put((self.bits, self.count), &mut self.raw[self.len..], self.len, coded);
+            self.stuff_full();
+        }
+    }
+
+    #[inline(always)]
+    fn stuff_full(&mut self) {
+        if self.len > BATCH - 1 {
+            stuff(&self.raw[..self.len], &mut self.out);
+            // The bits of an unfinished byte are in `bits`.
+            self.len = 0;
+        }
     }
 
     /// The whole file.
@@ -118,6 +139,43 @@ impl Writer {
         self.out.extend_from_slice(&[0xff, 0xd9]);
         self.out
     }
+}
+
+/// The shortest codes for what a histogram counts: tables for the file, and for each identifier its code, with room for the value's bits, and the
+/// length of both.
+pub fn codes(histogram: &[u32; IDS], layout: Layout) -> (Vec<Codes>, Box<[(u32, u32); IDS]>) {
+    let mut written = Box::new([(0, 0); IDS]);
+    let tables = TABLES[..2 * layout.tables()].iter().enumerate().map(|(at, &(first, count))| {
+        let table = optimal::codes(&histogram[first..first + count]);
+        for (symbol, &(code, length)) in table.codes.iter().enumerate() {
+            // The value's bits follow the code: room for them is made beforehand.
+            let size = if at % 2 == 1 { symbol & 15 } else { symbol } as u32;
+            written[first + symbol] = (code << size, length + size);
+        }
+        table
+    });
+    (tables.collect(), written)
+}
+
+/// Appends a group of codes and values behind bits that are no byte yet; those bits afterwards, and the length of all.
+#[inline(always)]
+fn put(
+    (mut bits, mut count): (u64, u32),
+    raw: &mut [u8],
+    len: usize,
+    coded: impl Iterator<Item = (u32, u32)>,
+) -> (u64, u32, usize) {
+    let window: &mut [u8; WINDOW] = raw.first_chunk_mut().expect("a batch has room for one more group");
+    let mut at = 0_usize;
+    for (value, length) in coded {
+        bits = bits << (length & 63) | u64::from(value);
+        count += length;
+        let place = at & 255;
+        window[place..place + 8].copy_from_slice(&(bits << (64_u32.wrapping_sub(count) & 63)).to_be_bytes());
+        at += (count >> 3) as usize;
+        count &= 7;
+    }
+    (bits, count, len + at)
 }
 
 fn frame_header(out: &mut Vec<u8>, layout: Layout, width: u16, height: u16) {

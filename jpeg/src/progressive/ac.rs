@@ -1,15 +1,20 @@
 //! Scans of AC, of one component each.
 
-use super::{Component, Entropy};
+use super::{
+    Component, Entropy,
+    great::{ELSEWHERE, Pass},
+    small::{Small, nonzero_portable},
+};
 use crate::{
-    dct::Block,
     error::Error,
     header::{self, Tables},
-    huffman::{Bits, Class, PLACE, Position, Table, WINDOW},
+    huffman::{Bits, Class, Position, Table, WINDOW},
 };
 
 /// Correction bits that one refill serves.
 const BITS_A_REFILL: u32 = 48;
+
+const TOO_GREAT: Error = Error::Unsupported("so many great coefficients");
 
 /// What a scan brings.
 #[derive(Debug)]
@@ -42,21 +47,30 @@ impl Scan {
 
 /// Reads a scan, for every processor; tells where it ended.
 pub fn portable(scan: &Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<Position, Error> {
-    read(scan, component, entropy, nth_set)
+    read(scan, component, entropy, nonzero_portable, nth_set)
 }
 
 /// As [`portable`], with instructions for bits.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "bmi1,bmi2,lzcnt")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 pub fn bits(scan: &Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<Position, Error> {
-    read(scan, component, entropy, nth_set)
+    read(scan, component, entropy, |block| super::small::nonzero_avx2(block), nth_set)
 }
 
 /// As [`portable`], for processors whose PDEP is fast.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "bmi1,bmi2,lzcnt")]
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
 pub fn deposit(scan: &Scan, component: &mut Component, entropy: Entropy<'_, '_>) -> Result<Position, Error> {
-    read(scan, component, entropy, |set, n| std::arch::x86_64::_pdep_u64(1 << n, set))
+    let nth_set = |set: u64, n: u32| std::arch::x86_64::_pdep_u64(1_u64 << n, set);
+    read(scan, component, entropy, |block| super::small::nonzero_avx2(block), nth_set)
+}
+
+/// One block, and what of it is kept elsewhere.
+struct Place<'b, 'r> {
+    block: &'b mut Small,
+    column: usize,
+    great: &'b mut Pass<'r>,
+    invalid: &'b mut bool,
 }
 
 #[inline(always)]
@@ -64,13 +78,16 @@ fn read(
     scan: &Scan,
     component: &mut Component,
     mut entropy: Entropy<'_, '_>,
+    nonzero: impl Fn(&Small) -> u64,
     nth_set: impl Fn(u64, u32) -> u64,
 ) -> Result<Position, Error> {
     let (mut end_run, mut invalid) = (0, false);
-    for row in 0..component.rows {
-        let places = row * component.stride..row * component.stride + component.columns;
-        let kept = &mut component.kept;
-        for (block, mask) in kept.blocks[places.clone()].iter_mut().zip(&mut kept.masks[places]) {
+    let kept = &mut component.kept;
+    for (blocks, great) in
+        kept.ac.chunks_exact_mut(component.stride).zip(&mut kept.great).take(component.rows)
+    {
+        let mut great = Pass::new(great);
+        for (column, block) in blocks[..component.columns].iter_mut().enumerate() {
             if entropy.restart()? {
                 invalid |= end_run > 0;
                 end_run = 0;
@@ -81,13 +98,16 @@ fn read(
             }
             entropy.source.ensure(&mut entropy.position, WINDOW);
             let mut bits = Bits::at(entropy.source.bytes(), entropy.position);
+            let mut place = Place { block, column, great: &mut great, invalid: &mut invalid };
             end_run = if scan.refines {
-                scan.refine(&mut bits, (block, mask), end_run, &mut invalid, &nth_set)
+                let known = nonzero(place.block);
+                scan.refine(&mut bits, &mut place, known, end_run, &nth_set)
             } else {
-                scan.bring(&mut bits, (block, mask), &mut invalid)
+                scan.bring(&mut bits, &mut place)
             };
             entropy.position = bits.position(entropy.position);
         }
+        component.room = component.room.checked_sub(great.finish()).ok_or(TOO_GREAT)?;
         entropy.check(invalid)?;
     }
     entropy.check(end_run > 0)?;
@@ -97,21 +117,19 @@ fn read(
 impl Scan {
     /// The first bits of a block's coefficients. Tells how many more blocks have none.
     #[inline(always)]
-    fn bring(&self, bits: &mut Bits<'_>, (block, mask): (&mut Block, &mut u64), invalid: &mut bool) -> u32 {
+    fn bring(&self, bits: &mut Bits<'_>, place: &mut Place<'_, '_>) -> u32 {
         let mut at = self.first;
         while at <= self.last {
             bits.refill();
-            let symbol = bits.symbol(&self.table, invalid);
+            let symbol = bits.symbol(&self.table, place.invalid);
             let (run, size) = ((symbol >> 4) & 15, symbol & 15);
             if size == 0 && run < 15 {
                 return end_of_band(bits, run) - 1;
             }
             at += run;
             if size > 0 {
-                let value = bits.value(size) << self.low;
-                block[usize::from(PLACE[at as usize & 255]) & 63] = value as i16;
-                *mask |= 1_u64.wrapping_shl(at);
-                *invalid |= at > self.last || size > 10;
+                place.begin(at & 63, bits.value(size) << self.low);
+                *place.invalid |= at > self.last || size > 10;
             }
             at += 1;
         }
@@ -124,23 +142,22 @@ impl Scan {
     fn refine(
         &self,
         bits: &mut Bits<'_>,
-        (block, mask): (&mut Block, &mut u64),
+        place: &mut Place<'_, '_>,
+        nonzero: u64,
         mut end_run: u32,
-        invalid: &mut bool,
         nth_set: &impl Fn(u64, u32) -> u64,
     ) -> u32 {
         let band = (u64::MAX >> (63 - self.last)) & (u64::MAX << self.first);
-        let (mut known, mut zeros) = (*mask & band, !*mask & band);
-        let one = 1_i16 << self.low;
-        let mut added = 0;
+        let (mut known, mut zeros) = (nonzero & band, !nonzero & band);
+        let one = 1 << self.low;
         while end_run == 0 && known | zeros != 0 {
             bits.refill();
-            let symbol = bits.symbol(&self.table, invalid);
+            let symbol = bits.symbol(&self.table, place.invalid);
             let (run, size) = ((symbol >> 4) & 15, symbol & 15);
             let mut value = 0;
             if size > 0 {
                 value = if bits.sign() == 0 { -one } else { one };
-                *invalid |= size != 1;
+                *place.invalid |= size != 1;
             } else if run < 15 {
                 end_run = end_of_band(bits, run);
                 break;
@@ -148,26 +165,79 @@ impl Scan {
             let target = nth_set(zeros, run);
             if target == 0 {
                 // Fewer zeros than the run passes: nothing of the band is left.
-                correct(bits, block, known, one);
-                *invalid |= value != 0;
+                place.correct(bits, known, one);
+                *place.invalid |= value != 0;
                 known = 0;
                 break;
             }
             let below = target - 1;
-            correct(bits, block, known & below, one);
+            place.correct(bits, known & below, one);
             known &= !below;
             zeros &= !(below | target);
             if value != 0 {
-                block[usize::from(PLACE[target.trailing_zeros() as usize & 63])] = value;
-                added |= target;
+                place.begin(target.trailing_zeros() & 63, value);
             }
         }
-        *mask |= added;
         if end_run > 0 {
-            correct(bits, block, known, one);
+            place.correct(bits, known, one);
             end_run -= 1;
         }
         end_run
+    }
+}
+
+impl Place<'_, '_> {
+    /// A coefficient that was 0.
+    #[inline(always)]
+    fn begin(&mut self, position: u32, value: i32) {
+        let small = value as i8;
+        if i32::from(small) != value || small == ELSEWHERE {
+            self.block[position as usize & 63] = ELSEWHERE;
+            *self.invalid |= self.great.add(self.column, position, value).is_none();
+        } else {
+            self.block[position as usize & 63] = small;
+        }
+    }
+
+    /// Reads a bit for each known coefficient of a set: 1 makes it larger.
+    #[inline(always)]
+    fn correct(&mut self, bits: &mut Bits<'_>, mut set: u64, one: i32) {
+        while set != 0 {
+            bits.refill();
+            let mut left = BITS_A_REFILL;
+            while set != 0 && left > 0 {
+                let position = set.trailing_zeros();
+                let value = &mut self.block[position as usize & 63];
+                set &= set - 1;
+                left -= 1;
+                let larger = (((i32::from(*value) >> 31) | 1) * one) & i32::from(bits.sign());
+                let corrected = i32::from(*value) + larger;
+                if corrected.abs() < 128 {
+                    *value = corrected as i8;
+                } else {
+                    self.correct_great(position, larger);
+                }
+            }
+        }
+    }
+
+    /// Corrects a coefficient that is kept elsewhere, or is from now on.
+    #[cold]
+    #[inline(never)]
+    fn correct_great(&mut self, position: u32, larger: i32) {
+        let value = &mut self.block[position as usize & 63];
+        let kept = if *value == ELSEWHERE {
+            let great = self.great.get(self.column, position);
+            great.and_then(|great| {
+                let larger = if great < 0 { -larger.abs() } else { larger.abs() };
+                self.great.set(self.column, position, i32::from(great) + larger)
+            })
+        } else {
+            let corrected = i32::from(*value) + larger;
+            *value = ELSEWHERE;
+            self.great.add(self.column, position, corrected)
+        };
+        *self.invalid |= kept.is_none();
     }
 }
 
@@ -184,21 +254,6 @@ fn nth_set(mut set: u64, n: u32) -> u64 {
         set &= set.wrapping_sub(1);
     }
     set & set.wrapping_neg()
-}
-
-/// Reads a bit for each known coefficient of a set: 1 makes it larger.
-#[inline(always)]
-fn correct(bits: &mut Bits<'_>, block: &mut Block, mut set: u64, one: i16) {
-    while set != 0 {
-        bits.refill();
-        let mut left = BITS_A_REFILL;
-        while set != 0 && left > 0 {
-            let value = &mut block[usize::from(PLACE[set.trailing_zeros() as usize & 63])];
-            set &= set - 1;
-            left -= 1;
-            *value = value.wrapping_add(((*value >> 15) | 1).wrapping_mul(one) & bits.sign());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,22 +2,28 @@
 
 pub mod ac;
 mod dc;
+mod great;
 mod script;
+pub mod small;
 
 use crate::{
-    dct::Block,
     error::Error,
     header::{Frame, Reader, Scan, Tables},
     huffman::Position,
     limits::Limits,
-    pipeline::{Mcu, Pipeline},
+    pipeline::Pipeline,
     scratch::Scratch,
     source::Source,
 };
+use great::Entries;
 use script::Script;
+use small::{Small, Wanted};
 
 /// MCUs that are handed on at once.
 const BATCH: usize = 32;
+
+/// Most bytes for 8 × 8 pixels: 3.28 for each.
+const MOST: u64 = 210;
 
 /// The coefficients of one component.
 #[derive(Debug)]
@@ -30,24 +36,36 @@ pub struct Component {
     horizontal: usize,
     vertical: usize,
     kept: Coefficients,
+    /// How many great coefficients may still come.
+    room: usize,
 }
 
-/// The coefficients of one component's blocks: 138 bytes for each.
+/// The coefficients of one component's blocks: 66 bytes for each, and four for each great one.
 #[derive(Debug, Default)]
 pub struct Coefficients {
     /// The first coefficient of each block: scans of these then touch 2 bytes of a block and not a line of the cache.
     dc: Vec<i16>,
-    /// The others; the first of each is 0.
-    blocks: Vec<Block>,
-    /// For each block a bit for each zigzag position but the first whose coefficient is not 0.
-    masks: Vec<u64>,
+    /// The others.
+    ac: Vec<Small>,
+    /// For each row of blocks those of the others that 8 bits do not hold.
+    great: Vec<Entries>,
 }
 
 impl Coefficients {
     pub fn bytes(&self) -> usize {
+        let great: usize = self.great.iter().map(|entries| entries.capacity() * size_of::<u32>()).sum();
         self.dc.capacity() * size_of::<i16>()
-            + self.blocks.capacity() * size_of::<Block>()
-            + self.masks.capacity() * size_of::<u64>()
+            + self.ac.capacity() * size_of::<Small>()
+            + self.great.capacity() * size_of::<Entries>()
+            + great
+    }
+
+    /// How many great coefficients a photo may have: with them it takes as many bytes as [`MOST`] says, which is one for each block when
+    /// chroma has full size, and 18 when it has half.
+    fn room(frame: &Frame) -> usize {
+        let blocks: u64 = (0..frame.components.len()).map(|component| frame.blocks(component)).sum();
+        let left = frame.blocks(0) * MOST - blocks * (size_of::<Small>() + size_of::<i16>()) as u64;
+        usize::try_from(left / size_of::<u32>() as u64).unwrap_or(usize::MAX)
     }
 }
 
@@ -84,6 +102,7 @@ pub fn read(
     let mut script = Script::new(frame, limits);
     script.check(&first)?;
     let mut components = empty(frame, scratch);
+    let mut room = Coefficients::room(frame);
     let mut known = vec![None; components.len()];
     let mut next = Some(first);
     while let Some(scan) = next {
@@ -98,8 +117,11 @@ pub fn read(
             (0, _) => dc::read(&scan, &mut components, &reader.tables, entropy, frame.mcus())?,
             _ => {
                 let ac = ac::Scan::new(&scan, &reader.tables)?;
-                let kept = &mut components[scan.components[0].0];
-                scratch.kernels.ac_scan(&ac, kept, entropy)?
+                let component = &mut components[scan.components[0].0];
+                component.room = room;
+                let position = scratch.kernels.ac_scan(&ac, component, entropy)?;
+                room = component.room;
+                position
             }
         };
         (reader.at, scratch.source) = source.finish(position)?;
@@ -120,20 +142,21 @@ fn empty(frame: &Frame, scratch: &mut Scratch) -> Vec<Component> {
         let by = (luma.horizontal / own.horizontal, luma.vertical / own.vertical);
         let stride = columns * own.horizontal;
         let count = stride * rows * own.vertical;
-        let Coefficients { mut dc, mut blocks, mut masks } = scratch.coefficients.pop().unwrap_or_default();
+        let Coefficients { mut dc, mut ac, mut great } = scratch.coefficients.pop().unwrap_or_default();
         // Blocks that a photo has handed on are empty, so only new ones must be made.
-        blocks.resize(count, [0; 64]);
+        ac.resize(count, [0; 64]);
         dc.clear();
         dc.resize(count, 0);
-        masks.clear();
-        masks.resize(count, 0);
+        great.clear();
+        great.resize(rows * own.vertical, Vec::new());
         Component {
             columns: frame.width.div_ceil(by.0).div_ceil(8),
             rows: frame.height.div_ceil(by.1).div_ceil(8),
             stride,
             horizontal: own.horizontal,
             vertical: own.vertical,
-            kept: Coefficients { dc, blocks, masks },
+            kept: Coefficients { dc, ac, great },
+            room: 0,
         }
     };
     frame.components.iter().map(component).collect()
@@ -154,29 +177,12 @@ impl Store {
         for row in 0..rows {
             for first in (0..columns).step_by(BATCH) {
                 let mcus = &mut scratch.mcus[..BATCH.min(columns - first)];
-                for (column, mcu) in (first..).zip(&mut *mcus) {
-                    fill(mcu, &mut components, column, row);
-                }
+                scratch.kernels.widen(mcus, &mut components, Wanted { row, first });
                 pipeline.take(mcus, first);
             }
             pipeline.end_row();
         }
         scratch.coefficients.extend(components.into_iter().rev().map(|component| component.kept));
-    }
-}
-
-fn fill(mcu: &mut Mcu, components: &mut [Component], column: usize, row: usize) {
-    for (index, component) in components.iter_mut().enumerate() {
-        let first = if index == 0 { 0 } else { 3 + index };
-        for at in 0..component.horizontal * component.vertical {
-            let (y, x) = (at / component.horizontal, at % component.horizontal);
-            let place = (row * component.vertical + y) * component.stride + column * component.horizontal + x;
-            let kept = &mut component.kept;
-            if kept.masks[place] != 0 {
-                mcu[first + at] = std::mem::replace(&mut kept.blocks[place], [0; 64]);
-            }
-            mcu[first + at][0] = kept.dc[place];
-        }
     }
 }
 

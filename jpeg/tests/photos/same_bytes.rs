@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use darkroom_jpeg::{Color, Kernels, Plan, Scratch, normalize};
+use darkroom_jpeg::{Color, Error, Kernels, Plan, Scratch, normalize};
+use mozjpeg_rs::Subsampling;
 
-use super::scenes::{KINDS, LIMITS, SIDES, photo, plan};
+use super::scenes::{KINDS, Kind, LIMITS, SIDES, edges, photo, plan};
 
 /// Results of these shares of the original's longest side: as it is, near, past the vectors of pairs, at half size, tiny.
 const SHARES: [f32; 5] = [1.0, 0.83, 0.43, 0.3, 0.06];
@@ -32,6 +33,29 @@ fn every_processor_and_used_memory_give_the_same_file() {
             let fresh = fresh.unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(again.as_ref() == Ok(&fresh), "{name}: used memory");
             assert!(portable.as_ref() == Ok(&fresh), "{name}: portable");
+        }
+    }
+}
+
+/// Both have the same coefficients, and more than half of them do not fit into 8 bits.
+#[test]
+fn a_progressive_photo_of_hard_edges_is_made_as_its_baseline_twin() {
+    for kind in KINDS.into_iter().filter(|kind| kind.progressive) {
+        let (jpeg, twin) = (edges(kind, (203, 91)), edges(Kind { progressive: false, ..kind }, (203, 91)));
+        for max_side in [203, 60] {
+            let plan = plan(max_side, 1, true);
+            let made = |jpeg: &[u8], kernels| normalize(jpeg, &plan, &LIMITS, &mut Scratch::new(kernels));
+
+            let wanted = made(&twin, Kernels::detect());
+            let fast = made(&jpeg, Kernels::detect());
+            let portable = made(&jpeg, Kernels::Portable);
+
+            assert!(wanted.is_ok() && fast == portable, "{kind:?}");
+            if kind.subsampling == Subsampling::S444 {
+                assert_eq!(fast, Err(Error::Unsupported("so many great coefficients")));
+            } else {
+                assert!(fast == wanted, "{kind:?}, {:?}", fast.err());
+            }
         }
     }
 }

@@ -44,7 +44,20 @@ pub fn photo(kind: Kind, (width, height): (u32, u32)) -> (Vec<u8>, Vec<u8>) {
         let rgb = rgb.map(|value| value.clamp(0.0, 255.0) as u8);
         pixels.extend_from_slice(if grey { &rgb[..1] } else { &rgb });
     }
-    (written(kind, &pixels, (width, height)), pixels)
+    (written(kind, &pixels, (width, height), 92), pixels)
+}
+
+/// Black and white with edges everywhere, in the finest steps: no coefficients are greater.
+pub fn edges(kind: Kind, sides: (u32, u32)) -> Vec<u8> {
+    let channels = if kind.subsampling == Subsampling::Gray { 1 } else { 3 };
+    let mut random = fastrand::Rng::with_seed(11);
+    // Columns twice as wide as a sample of color, that color has edges as well.
+    let row: Vec<u8> = (0..sides.0 * channels).map(|at| (at / channels / 4 % 2 * 255) as u8).collect();
+    let mut pixels = Vec::new();
+    for _ in 0..sides.1 {
+        pixels.extend(row.iter().map(|&sample| if random.u8(..) < 40 { 255 - sample } else { sample }));
+    }
+    written(kind, &pixels, sides, 100)
 }
 
 /// A photo of nothing but noise, which no picture exceeds in bits.
@@ -52,12 +65,12 @@ pub fn noise(kind: Kind, sides: (u32, u32)) -> Vec<u8> {
     let channels = if kind.subsampling == Subsampling::Gray { 1 } else { 3 };
     let mut random = fastrand::Rng::with_seed(7);
     let pixels: Vec<u8> = (0..sides.0 * sides.1 * channels).map(|_| random.u8(..)).collect();
-    written(kind, &pixels, sides)
+    written(kind, &pixels, sides, 92)
 }
 
-fn written(kind: Kind, pixels: &[u8], (width, height): (u32, u32)) -> Vec<u8> {
+fn written(kind: Kind, pixels: &[u8], (width, height): (u32, u32), quality: u8) -> Vec<u8> {
     let encoder = Encoder::new(Preset::BaselineFastest)
-        .quality(92)
+        .quality(quality)
         .progressive(kind.progressive)
         .subsampling(kind.subsampling)
         .restart_interval(kind.restarts)
