@@ -7,7 +7,10 @@ use clap::error::ErrorKind;
 use crate::{
     handlers::keep::PIPELINE,
     imaging,
-    sandbox::{self, HeldBy},
+    sandbox::{
+        self,
+        held::{HeldBy, Landlock},
+    },
 };
 
 /// Whether a call of clap that ended with `error` asked for the long version.
@@ -36,12 +39,16 @@ pub fn long() -> String {
 
 /// What holds them on this machine.
 fn wall() -> String {
-    let Some(HeldBy { seccomp, landlock }) = sandbox::held_by() else {
+    let Ok(HeldBy { seccomp, landlock }) = sandbox::held_by() else {
         return "could not be started".to_owned();
     };
-    let known = [("limits", true), ("seccomp", seccomp), ("landlock", landlock)];
-    let held: Vec<_> = known.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
-    format!("processes held by {}", held.join(" "))
+    let seccomp = if seccomp { " seccomp" } else { "" };
+    let landlock = match landlock {
+        Landlock::Whole => " landlock",
+        Landlock::Partial => ", in part by landlock",
+        Landlock::Missing => "",
+    };
+    format!("processes held by limits{seccomp}{landlock}")
 }
 
 fn or_none(words: &[&str]) -> String {

@@ -25,7 +25,11 @@ use crate::imaging::{self, Stage};
 /// The word of the command line that makes a process a decoder; it is for darkroom itself and in no help.
 pub const SUBCOMMAND: &str = "decoder";
 
-/// For a test: the word that leaves the filter of system calls out, to see what the rest holds by itself.
+/// For a test: the words that leave a part of the wall out, to see what the rest holds by itself.
+pub const WITHOUT_LIMITS: &str = "without-limits";
+/// See [`WITHOUT_LIMITS`].
+pub const WITHOUT_LANDLOCK: &str = "without-landlock";
+/// See [`WITHOUT_LIMITS`].
 pub const WITHOUT_SECCOMP: &str = "without-seccomp";
 
 /// What is kept of one picture for the next, bytes, and for how long. A photo of 12 MP needs some 75 MB; what is kept is in
@@ -46,8 +50,7 @@ pub fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn serve(words: &[OsString]) -> Result<(), Box<dyn StdError + Send + Sync>> {
-    let word = |at: usize| words.get(at).and_then(|word| word.to_str());
-    let parent = word(0).and_then(|word| word.parse().ok());
+    let parent = words.first().and_then(|word| word.to_str()?.parse().ok());
     jail::bind_to_parent(parent.ok_or("a decoder is started by darkroom itself")?)?;
     let control = UnixStream::from(own(io::stdin().as_fd())?);
     control.set_read_timeout(Some(KEPT_FOR))?;
@@ -55,8 +58,7 @@ fn serve(words: &[OsString]) -> Result<(), Box<dyn StdError + Send + Sync>> {
     sys::keep_memory(KEPT);
     let mut mapping = sys::Mapping::new(&memory, shared::ORIGINAL)?;
     let address_space = jail::address_space()?;
-    let filter = !(cfg!(feature = "test-hooks") && word(1) == Some(WITHOUT_SECCOMP));
-    let held_by = jail::lock(shared::SIZE, filter)?;
+    let held_by = jail::lock(shared::SIZE, parts(words))?;
     wire::send(&control, &Hello { version: env!("CARGO_PKG_VERSION").into(), address_space, held_by })?;
 
     let mut has_kept = false;
@@ -81,6 +83,15 @@ fn serve(words: &[OsString]) -> Result<(), Box<dyn StdError + Send + Sync>> {
             continue;
         }
         wire::send(&control, &answer(original, &request, &memory)?)?;
+    }
+}
+
+fn parts(words: &[OsString]) -> jail::Parts {
+    let is_up = |without: &str| !(cfg!(feature = "test-hooks") && words.iter().any(|word| word == without));
+    jail::Parts {
+        limits: is_up(WITHOUT_LIMITS),
+        landlock: is_up(WITHOUT_LANDLOCK),
+        seccomp: is_up(WITHOUT_SECCOMP),
     }
 }
 

@@ -20,10 +20,11 @@ use super::{
     Error, Photo,
     answer::{Lie, printable},
     child::SUBCOMMAND,
+    held::HeldBy,
     place::Work,
     shared::Shared,
     sys::{self, Resource},
-    wire::{self, Answer, HeldBy, Hello, Request},
+    wire::{self, Answer, Hello, Request},
 };
 
 /// Until a decoder is ready; it takes some ms.
@@ -69,12 +70,22 @@ impl Program {
 
 /// Why no decoder began.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
+pub enum StartError {
+    /// There are no more descriptors, or no memory for one.
+    #[error("could not make a socket to a decoder")]
+    Socket(#[source] io::Error),
+    /// `memfd_create` was refused, or its seals.
+    #[error("could not make memory to share with a decoder")]
+    SharedMemory(#[source] io::Error),
+    /// The program is gone, or there are too many processes.
     #[error("could not start {}", .0.display())]
     Spawn(PathBuf, #[source] io::Error),
+    /// The process is no decoder of this version, or was refused what it needs.
     #[error("the decoder did not become ready: {words}")]
     NotReady {
+        /// What it wrote last.
         words: String,
+        /// What was heard of it instead.
         #[source]
         cause: io::Error,
     },
@@ -83,6 +94,8 @@ pub(super) enum StartError {
 /// Why there was no answer; the decoder is of no more use.
 #[derive(Debug)]
 pub(super) enum Failure {
+    /// The machine refused what a picture needs before the decoder saw it, or afterwards: nobody's fault.
+    Machine(io::Error),
     Late,
     Lied(Lie),
     Lost(io::Error),
@@ -119,8 +132,7 @@ impl Decoder {
     ///
     /// When the program cannot be started, is another version, or was refused what it needs.
     pub fn start(program: &Program) -> Result<Self, StartError> {
-        let spawn_error = |error| StartError::Spawn(program.path.clone(), error);
-        let mut decoder = Self::spawn(program).map_err(spawn_error)?;
+        let mut decoder = Self::spawn(program)?;
         match decoder.hello() {
             Ok(hello) => {
                 decoder.address_space = hello.address_space;
@@ -135,12 +147,12 @@ impl Decoder {
     }
 
     /// Without an environment, with nothing open but its three descriptors. What it may is its own first business.
-    fn spawn(program: &Program) -> io::Result<Self> {
-        let (control, theirs) = UnixStream::pair()?;
-        let (words, their_words) = UnixStream::pair()?;
-        let (shared, memory) = Shared::new()?;
-        control.set_write_timeout(Some(START_TIME))?;
-        words.set_nonblocking(true)?;
+    fn spawn(program: &Program) -> Result<Self, StartError> {
+        let (control, theirs) = UnixStream::pair().map_err(StartError::Socket)?;
+        let (words, their_words) = UnixStream::pair().map_err(StartError::Socket)?;
+        let (shared, memory) = Shared::new().map_err(StartError::SharedMemory)?;
+        control.set_write_timeout(Some(START_TIME)).map_err(StartError::Socket)?;
+        words.set_nonblocking(true).map_err(StartError::Socket)?;
         #[expect(clippy::disallowed_methods, reason = "the sandbox starts decoders")]
         let process = Command::new(&program.path)
             .arg0("darkroom")
@@ -151,7 +163,8 @@ impl Decoder {
             .stdin(OwnedFd::from(theirs))
             .stdout(memory)
             .stderr(OwnedFd::from(their_words))
-            .spawn()?;
+            .spawn()
+            .map_err(|error| StartError::Spawn(program.path.clone(), error))?;
         let (control, held_by) = (Arc::new(control), HeldBy::default());
         Ok(Self {
             process,
@@ -213,12 +226,7 @@ impl Decoder {
         started: Instant,
         deadline: Duration,
     ) -> Result<Result<Photo, Error>, Failure> {
-        let addresses = self.address_space + SLACK + work.memory;
-        let seconds = (self.busy + deadline + CPU_SLACK).as_secs();
-        for (resource, most) in [(Resource::AddressSpace, addresses), (Resource::CpuSeconds, seconds)] {
-            sys::limit(Some(self.process.id()), resource, most, false)?;
-        }
-        self.shared.put_original(&work.original)?;
+        self.prepare(work, deadline).map_err(Failure::Machine)?;
         let (preset, limits) = (work.preset, work.limits.clone());
         wire::send(&self.control, &Request { original: work.original.len(), preset, limits })?;
 
@@ -227,12 +235,22 @@ impl Decoder {
             Answer::Refused(refusal) => (Err(refusal.into_error(&work.header)), 0),
             Answer::Made(made) => {
                 let bytes = made.jpeg_bytes()?;
-                let jpeg = self.shared.take_result(bytes)?;
+                let jpeg = self.shared.take_result(bytes).map_err(Failure::Machine)?;
                 (Ok(made.into_photo(jpeg, &work.header, &work.preset, started.elapsed())?), bytes)
             }
         };
-        self.shared.trim(work.original.len(), jpeg_bytes)?;
+        self.shared.trim(work.original.len(), jpeg_bytes).map_err(Failure::Machine)?;
         Ok(answer)
+    }
+
+    /// Sets its limits for a picture, and lays the picture down.
+    fn prepare(&self, work: &Work, deadline: Duration) -> io::Result<()> {
+        let addresses = self.address_space + SLACK + work.memory;
+        let seconds = (self.busy + deadline + CPU_SLACK).as_secs();
+        for (resource, most) in [(Resource::AddressSpace, addresses), (Resource::CpuSeconds, seconds)] {
+            sys::limit(Some(self.process.id()), resource, most, false)?;
+        }
+        self.shared.put_original(&work.original)
     }
 
     /// Kills it, if it has not ended, and tells what the picture is to blame for.
@@ -241,6 +259,7 @@ impl Decoder {
         self.kill();
         let words = self.last_words();
         let error = match (failure, ended.and_then(|status| status.signal())) {
+            (Failure::Machine(_), _) => Error::NoDecoder,
             (Failure::Late, _) | (Failure::Lost(_), Some(libc::SIGXCPU)) => Error::Timeout(deadline),
             // Nobody else kills like this than a kernel whose memory is short.
             (Failure::Lost(_), Some(libc::SIGKILL)) => Error::OutOfMemory,
@@ -251,7 +270,7 @@ impl Decoder {
             (Failure::Late, _) => "too late".to_owned(),
             (Failure::Lied(lie), _) => lie.to_string(),
             (Failure::Lost(_), Some(status)) => status.to_string(),
-            (Failure::Lost(error), None) => error.to_string(),
+            (Failure::Lost(error), None) | (Failure::Machine(error), _) => error.to_string(),
         };
         Death { error, how, words }
     }
@@ -306,5 +325,58 @@ impl From<io::ErrorKind> for Failure {
 impl From<Lie> for Failure {
     fn from(lie: Lie) -> Self {
         Self::Lied(lie)
+    }
+}
+
+#[cfg(all(test, feature = "dev", feature = "test-hooks"))]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{super::lacking, *};
+    use crate::imaging::{Limits, Preset, header::Header};
+
+    /// A process that reads nothing and says nothing, in the place of a decoder.
+    fn silent(program: &str) -> Decoder {
+        Decoder::spawn(&Program::at(program)).expect("it can be started")
+    }
+
+    fn work(original: Bytes) -> Work {
+        let bmp = crate::dev::pictures::sized("bmp", 2, 2).expect("a known kind");
+        let limits = Limits::default();
+        let header = Header::read(&bmp, &limits).expect("a picture");
+        Work { original, header, preset: Preset::USER_PHOTO, limits, memory: 1 << 20 }
+    }
+
+    fn blamed(mut decoder: Decoder, original: Bytes) -> Error {
+        let failure = decoder.make(&work(original), START_TIME).expect_err("it cannot be made");
+        decoder.end(&failure, START_TIME).error
+    }
+
+    #[test]
+    fn limits_that_cannot_be_set_are_no_fault_of_the_picture() {
+        let mut gone = silent("/bin/true");
+        while !gone.is_gone() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+
+        assert!(matches!(blamed(gone, Bytes::from_static(b"x")), Error::NoDecoder));
+    }
+
+    #[test]
+    fn memory_that_takes_no_picture_is_no_fault_of_the_picture() {
+        let without_room = Bytes::from(vec![0; super::super::shared::ORIGINAL + 1]);
+
+        assert!(matches!(blamed(silent("/bin/cat"), without_room), Error::NoDecoder));
+    }
+
+    #[test]
+    fn a_machine_that_refuses_shared_memory_is_told_so() {
+        let started = lacking::without(&[lacking::SHARED_MEMORY], || {
+            Decoder::start(&Program::at("/bin/true")).map(drop)
+        });
+
+        let error = started.expect_err("there is no memory to share");
+        assert!(matches!(error, StartError::SharedMemory(_)), "{error}");
+        assert!(error.to_string().contains("memory to share"), "{error}");
     }
 }

@@ -13,8 +13,8 @@ use seccompiler::{
 };
 
 use super::{
+    held::{HeldBy, Landlock},
     sys::{self, Resource},
-    wire::HeldBy,
 };
 
 /// The newest rights of Landlock that we know; the kernel takes those that it knows as well.
@@ -22,6 +22,14 @@ const LANDLOCK: ABI = ABI::V6;
 
 /// Memory that a process may give to the kernel for itself is no file: `mmap` and `mprotect` are asked for this bit.
 const EXECUTABLE: u64 = libc::PROT_EXEC as u64;
+
+/// Which parts of the wall go up: all of them, but for a test that looks at what each holds by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    pub limits: bool,
+    pub landlock: bool,
+    pub seccomp: bool,
+}
 
 /// Why a decoder did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +73,17 @@ pub(super) fn address_space() -> io::Result<u64> {
 /// # Errors
 ///
 /// When a limit cannot be set. A kernel without Landlock or seccomp is none: the answer tells.
-pub(super) fn lock(writable: u64, filter: bool) -> Result<HeldBy, Error> {
+pub(super) fn lock(writable: u64, parts: Parts) -> Result<HeldBy, Error> {
     sys::hide_memory().map_err(|error| Error("hide the memory", error))?;
     sys::no_new_privileges().map_err(|error| Error("give up new privileges", error))?;
-    let landlock = landlock();
+    let landlock = if parts.landlock { landlock() } else { Landlock::Missing };
+    if parts.limits {
+        limit(writable)?;
+    }
+    Ok(HeldBy { landlock, seccomp: parts.seccomp && seccomp() })
+}
+
+fn limit(writable: u64) -> Result<(), Error> {
     for (resource, most) in [
         (Resource::CoreDump, 0),
         (Resource::FileSize, writable),
@@ -78,11 +93,11 @@ pub(super) fn lock(writable: u64, filter: bool) -> Result<HeldBy, Error> {
     ] {
         sys::limit(None, resource, most, true).map_err(|error| Error("set a limit", error))?;
     }
-    Ok(HeldBy { landlock, seccomp: filter && seccomp() })
+    Ok(())
 }
 
 /// Whether no file, no port and no process outside can be reached any more.
-fn landlock() -> bool {
+fn landlock() -> Landlock {
     let restricted = || -> Result<RestrictionStatus, landlock::RulesetError> {
         Ruleset::default()
             .handle_access(AccessFs::from_all(LANDLOCK))?
@@ -91,7 +106,15 @@ fn landlock() -> bool {
             .create()?
             .restrict_self()
     };
-    restricted().is_ok_and(|status| status.ruleset != RulesetStatus::NotEnforced)
+    restricted().map_or(Landlock::Missing, |status| how_much(status.ruleset))
+}
+
+fn how_much(status: RulesetStatus) -> Landlock {
+    match status {
+        RulesetStatus::FullyEnforced => Landlock::Whole,
+        RulesetStatus::PartiallyEnforced => Landlock::Partial,
+        RulesetStatus::NotEnforced => Landlock::Missing,
+    }
 }
 
 /// Whether system calls that no picture needs fail from now on.
@@ -155,6 +178,13 @@ const ALLOWED: &[i64] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_that_knows_some_rights_alone_is_not_taken_for_one_that_knows_all() {
+        assert_eq!(how_much(RulesetStatus::FullyEnforced), Landlock::Whole);
+        assert_eq!(how_much(RulesetStatus::PartiallyEnforced), Landlock::Partial);
+        assert_eq!(how_much(RulesetStatus::NotEnforced), Landlock::Missing);
+    }
 
     #[test]
     fn the_filter_is_one_that_the_kernel_can_take_on_the_machines_that_we_build_for() {

@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::wire::HeldBy;
+use super::held::{HeldBy, Landlock};
 use crate::imaging::Normalized;
 
 /// What the sandbox measures. Clones share it.
@@ -85,7 +85,7 @@ impl Metrics {
     }
 
     pub(super) fn decoder(&self, held_by: HeldBy) -> Ready {
-        for (by, held) in [("seccomp", held_by.seccomp), ("landlock", held_by.landlock)] {
+        for (by, held) in [("seccomp", held_by.seccomp), ("landlock", held_by.landlock == Landlock::Whole)] {
             self.held.get_or_create(&Held { by }).set(held.into());
         }
         self.decoders.inc();

@@ -12,13 +12,18 @@ pub mod child;
 mod decoder;
 #[cfg(feature = "test-hooks")]
 pub mod faults;
+pub mod held;
 mod jail;
+#[cfg(feature = "test-hooks")]
+pub mod lacking;
 mod machine;
 pub mod metrics;
 mod place;
 mod shared;
 mod sys;
 mod thread;
+#[cfg(feature = "test-hooks")]
+mod tries;
 mod wire;
 
 use std::{num::NonZero, sync::Arc, time::Duration};
@@ -32,11 +37,11 @@ use crate::{
     imaging::{self, Limits, Normalized, Preset, PresetName, header::Header},
 };
 use budget::{Budget, Reservation};
-pub use decoder::Program;
+pub use decoder::{Program, StartError};
+use held::HeldBy;
 use metrics::Metrics;
 use place::{Places, Work};
 use thread::Threads;
-pub use wire::HeldBy;
 
 /// Why a picture was not made.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +64,9 @@ pub enum Error {
     /// The decoder died, or answered what no decoder answers.
     #[error("the decoder crashed")]
     Crashed,
-    /// There is no decoder, and none can be started: nobody's fault, the job is put off.
-    #[error("no decoder could be started")]
+    /// There is no decoder and none can be started, or the machine refused what it needs for a picture: nobody's fault,
+    /// the job is put off.
+    #[error("no decoder was to be had")]
     NoDecoder,
 }
 
@@ -245,7 +251,11 @@ impl Sandbox {
     }
 }
 
-/// What holds decoders on this machine, found out by starting one; none when that fails.
-pub fn held_by() -> Option<HeldBy> {
-    decoder::Decoder::start(&Program::this()).ok().map(|decoder| decoder.held_by())
+/// What holds decoders on this machine, found out by starting one.
+///
+/// # Errors
+///
+/// When none can be started: no picture could be made here.
+pub fn held_by() -> Result<HeldBy, StartError> {
+    decoder::Decoder::start(&Program::this()).map(|decoder| decoder.held_by())
 }

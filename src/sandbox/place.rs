@@ -21,8 +21,8 @@ use super::{
     Error, Photo,
     call::{Call, Waiting, lock},
     decoder::{Death, Decoder, Failure, Program, StartError},
+    held::HeldBy,
     metrics::Metrics,
-    wire::HeldBy,
 };
 use crate::imaging::{Limits, Preset, header::Header};
 
@@ -245,6 +245,12 @@ impl Board {
 
     fn bury(&self, decoder: Decoder, failure: &Failure, span: &Span) -> Error {
         let Death { error, how, words } = decoder.end(failure, self.deadline);
+        if matches!(failure, Failure::Machine(_)) {
+            span.in_scope(|| {
+                error!(error = how, "decoder given up: the machine refused what a picture needs")
+            });
+            return error;
+        }
         self.metrics.died(error.code());
         span.in_scope(|| {
             warn!(error.code = %error.code(), decoder.end = how, decoder.words = words, "decoder died");
@@ -316,12 +322,12 @@ impl Drop for Counted<'_> {
 
 fn tell(held_by: HeldBy) {
     let HeldBy { seccomp, landlock } = held_by;
-    if seccomp && landlock {
-        info!(decoder.seccomp = seccomp, decoder.landlock = landlock, "decoders started");
+    if held_by.is_whole() {
+        info!(decoder.seccomp = seccomp, decoder.landlock = ?landlock, "decoders started");
     } else {
         warn!(
             decoder.seccomp = seccomp,
-            decoder.landlock = landlock,
+            decoder.landlock = ?landlock,
             "decoders started with less around them"
         );
     }

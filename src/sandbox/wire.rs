@@ -11,6 +11,7 @@ use std::{
 use darkroom_jobs::{Encoding, Warning};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::held::HeldBy;
 use crate::imaging::{self, Limits, Normalized, Preset};
 
 /// Longest message, bytes.
@@ -25,15 +26,6 @@ pub(super) struct Hello {
     pub address_space: u64,
     /// What holds it.
     pub held_by: HeldBy,
-}
-
-/// What holds a decoder besides its limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldBy {
-    /// A filter of system calls.
-    pub seccomp: bool,
-    /// No file, no port, no other process.
-    pub landlock: bool,
 }
 
 /// A picture to be made; the original is in shared memory.
@@ -179,7 +171,7 @@ fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Erro
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::held::Landlock, *};
 
     fn soon() -> Option<Instant> {
         Some(Instant::now() + Duration::from_millis(100))
@@ -191,7 +183,7 @@ mod tests {
         let hello = Hello {
             version: "1".into(),
             address_space: 7,
-            held_by: HeldBy { seccomp: true, landlock: false },
+            held_by: HeldBy { seccomp: true, landlock: Landlock::Partial },
         };
 
         send(&ours, &hello).expect("there is room");

@@ -73,5 +73,6 @@ mod storage_faults;
 mod storage_requests;
 mod wall;
 mod wall_costs;
+mod wall_reach;
 mod wall_worker;
 mod worker;

@@ -1,4 +1,4 @@
-//! The wall: decoders that go wrong in every way, and what they can reach.
+//! The wall: decoders that go wrong in every way.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use clap::Parser;
 use darkroom::{
     config::Imaging,
     imaging::{self, Limits, Preset, PresetName},
-    sandbox::{Error, Photo, Priority, Program, Sandbox, child::WITHOUT_SECCOMP, faults::MARK},
+    sandbox::{Error, Photo, Priority, Program, Sandbox, faults::MARK},
 };
 use darkroom_jobs::ErrorCode;
 use tempfile::TempDir;
@@ -22,14 +22,12 @@ use crate::support::{
     processes::{children_of, eventually, is_alive, status},
 };
 
-const EPERM: i32 = 1;
-
 /// A sandbox whose decoders are the binary that is tested.
 pub fn sandbox(settings: &[&str]) -> Sandbox {
     started_as(Program::at(env!("CARGO_BIN_EXE_darkroom")), settings)
 }
 
-fn started_as(program: Program, settings: &[&str]) -> Sandbox {
+pub fn started_as(program: Program, settings: &[&str]) -> Sandbox {
     #[derive(Parser)]
     struct Arguments {
         #[command(flatten)]
@@ -40,7 +38,7 @@ fn started_as(program: Program, settings: &[&str]) -> Sandbox {
 }
 
 /// A good picture whose decoder does something else.
-fn faulty(fault: &str) -> Bytes {
+pub fn faulty(fault: &str) -> Bytes {
     [&picture("plain.png")[..], format!("\n{MARK}{fault}").as_bytes()].concat().into()
 }
 
@@ -50,15 +48,6 @@ pub async fn made(sandbox: &Sandbox, original: impl Into<Bytes>) -> Result<Photo
 
 fn code(made: Result<Photo, Error>) -> ErrorCode {
     made.expect_err("no picture can be made").code()
-}
-
-/// What a decoder says that was to try everything.
-async fn tried(sandbox: &Sandbox) -> Vec<(String, String)> {
-    let Err(Error::Imaging(imaging::error::Error::Corrupt(text))) = made(sandbox, faulty("try")).await else {
-        panic!("the decoder did not tell");
-    };
-    let words = |what: &str| what.split_once(' ').map(|(name, end)| (name.to_owned(), end.to_owned()));
-    text.split(", ").filter_map(words).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,80 +108,6 @@ async fn a_picture_is_the_same_on_both_sides_of_the_wall() {
 }
 
 #[tokio::test]
-async fn a_decoder_that_was_taken_over_reaches_no_file_no_socket_and_no_other_process() {
-    let sandbox = sandbox(&[]);
-
-    let tried = tried(&sandbox).await;
-
-    let names: Vec<_> = tried.iter().map(|(name, _)| name.as_str()).collect();
-    let all = [
-        "file", "create", "socket", "memory", "read", "trace", "signal", "fork", "thread", "limit", "execute",
-    ];
-    assert_eq!(names, all);
-    for (what, end) in &tried {
-        assert_eq!(*end, EPERM.to_string(), "{what}");
-    }
-}
-
-/// Decoders of films like to have a thread for each core.
-#[tokio::test]
-async fn heic_and_avif_are_made_where_no_thread_can_be_started() {
-    let sandbox = sandbox(&[]);
-    assert!(tried(&sandbox).await.contains(&("thread".into(), EPERM.to_string())));
-
-    for name in [
-        "plain.heic",
-        "grid.heic",
-        "10-bit.heic",
-        "alpha.heic",
-        "plain.avif",
-        "10-bit.avif",
-        "444.avif",
-        "alpha.avif",
-    ] {
-        let direct = imaging::normalize(&picture(name), &Preset::USER_PHOTO, &Limits::default(), &mut |_| {});
-
-        let behind = made(&sandbox, picture(name)).await;
-
-        let direct = direct.expect("it is a picture");
-        assert_eq!(behind.expect("it is made").normalized, direct, "{name}");
-    }
-    assert!(measured(&sandbox).contains("darkroom_decoder_held{by=\"seccomp\"} 1"));
-}
-
-/// One wall may be missing, in a container or on an old kernel. The other holds without it.
-#[tokio::test]
-async fn without_a_filter_of_system_calls_files_sockets_and_processes_are_out_of_reach_all_the_same() {
-    if !darkroom_tells_of("landlock").await {
-        return eprintln!("left out: this kernel has no landlock");
-    }
-    let program =
-        Program { words: vec![WITHOUT_SECCOMP.into()], ..Program::at(env!("CARGO_BIN_EXE_darkroom")) };
-    let sandbox = started_as(program, &[]);
-
-    let tried = tried(&sandbox).await;
-
-    for what in ["file", "create", "socket", "memory"] {
-        assert!(tried.iter().any(|(name, end)| name == what && end != "succeeded"), "{what} in {tried:?}");
-    }
-    for what in ["read", "trace"] {
-        assert!(tried.contains(&(what.into(), EPERM.to_string())), "{what} in {tried:?}");
-    }
-}
-
-async fn darkroom_tells_of(word: &str) -> bool {
-    use crate::support::command::Call as _;
-    let told = bare(&["--version", "--verbose"]).ended().await.stdout;
-    told.lines().any(|line| line.starts_with("decoders:") && line.contains(word))
-}
-
-#[tokio::test]
-async fn this_machine_has_both_walls_or_the_tests_above_prove_little() {
-    // Both have been in kernels for years; a machine for tests that lacks them should be known.
-    assert!(darkroom_tells_of("limits seccomp").await);
-}
-
-#[tokio::test]
 async fn whoever_gives_up_has_the_decoder_killed_and_everything_back() {
     // Room for one picture at a time.
     let sandbox = sandbox(&["--decode-timeout", "60000", "--image-memory", "12MiB"]);
@@ -242,7 +157,7 @@ async fn files_that_kill_decoders_start_no_more_than_ten_a_second_and_are_counte
     }
 }
 
-fn measured(sandbox: &Sandbox) -> String {
+pub fn measured(sandbox: &Sandbox) -> String {
     let (mut registry, mut text) = (prometheus_client::registry::Registry::default(), String::new());
     sandbox.metrics().register(&mut registry);
     prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -380,19 +295,4 @@ async fn a_decoder_is_for_darkroom_alone() {
     assert_eq!((by_hand.code, of_a_stranger.code), (Some(70), Some(70)));
     assert!(by_hand.stderr.contains("started by darkroom itself"), "{}", by_hand.stderr);
     assert!(!bare(&["--help"]).ended().await.stdout.contains("decoder\n"));
-}
-
-/// What tests can make a decoder do is compiled for them alone.
-#[test]
-fn faults_are_behind_a_feature_of_the_tests() {
-    let source =
-        |file: &str| fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-    let gate = "#[cfg(feature = \"test-hooks\")]\n";
-
-    assert!(source("src/sandbox/mod.rs").contains(&format!("{gate}pub mod faults;")));
-    let child = source("src/sandbox/child.rs");
-    let uses: Vec<_> = child.match_indices("faults::").collect();
-    assert_eq!(uses.len(), 1);
-    assert!(child[..uses[0].0].trim_end_matches("        if let Some(answer) = super::").ends_with(gate));
-    assert!(source("Dockerfile").contains(&format!("! grep -qa '{MARK}' /out/darkroom")));
 }
