@@ -34,7 +34,7 @@ const INTERNAL: [&str; 14] = [
 
 const MALFORMED: Error = Error::new(Code::UrlMalformed, "this is not a usable url");
 /// The same words for a name and for an address, so that neither is told from the other by them.
-pub(super) const BLOCKED: &str = "this host is not fetched from";
+pub(super) const BLOCKED: &str = "the host is blocked";
 
 /// What an operator says of ports and hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub fn vet(text: &str, rules: &Rules) -> Result<Target, Error> {
     url.set_fragment(None);
     let port = url.port_or_known_default().ok_or(MALFORMED)?;
     if !rules.ports.contains(&port) {
-        return Err(Error::new(Code::UrlPort, "the port of the url is not fetched from"));
+        return Err(Error::new(Code::UrlPort, "the port of the url is blocked"));
     }
     let host = match url.host().ok_or(MALFORMED)? {
         ParsedHost::Domain(name) => Host::Name(name_of(name)?.to_owned()),
