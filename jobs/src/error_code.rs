@@ -80,7 +80,7 @@ error_codes! {
     JobMalformed "job_malformed" Request P
         "The job's JSON is not what this queue takes. Compare it with the job's JSON Schema."
     IdInvalid "id_invalid" Request P
-        "An id is not of the allowed form. user_id and product_id are letters, digits, `_` and `-`; image_id is a UUID; a staged key starts with staging/."
+        "An id is not of the allowed form. Use letters, digits, `_` and `-` for user_id and product_id, a UUID for image_id, and a staged key that starts with staging/."
     JobExpired "job_expired" Request P
         "The job was claimed after its expires_at. Enqueue it again if it is still wanted, or give it more time."
     IdempotencyConflict "idempotency_conflict" Request P
@@ -154,9 +154,9 @@ error_codes! {
     DownloadIncomplete "download_incomplete" Source T
         "The connection ended before the whole file had come. Check that the link opens in a browser. Unless the job is final, it is tried again by itself."
     NotAnImage "not_an_image" Image P
-        "The file is not a picture. Choose a JPEG, PNG, WebP, GIF, BMP or TIFF file; a link must lead to the picture itself and not to a page."
+        "The file is not a picture. Choose a JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF file; a link must lead to the picture itself and not to a page."
     SourceEmpty "source_empty" Image P
-        "The file is empty. Upload it again."
+        "The file is empty. Upload it again, or check that the link opens the picture."
     SourceTooLarge "source_too_large" Image P
         "The file is larger than 32 MiB. Choose a smaller one."
     UnsupportedFormat "unsupported_format" Image P
@@ -166,7 +166,7 @@ error_codes! {
     ImageTooComplex "image_too_complex" Image P
         "The file would take too much work to decode. Export it as a plain JPEG and try again."
     ImageTruncated "image_truncated" Image P
-        "Part of the file is missing. Upload it again."
+        "Part of the file is missing. Upload it again, or check that the link opens the whole picture."
     ImageCorrupt "image_corrupt" Image P
         "The file is damaged and cannot be decoded. Export it again and retry."
     DecodeTimeout "decode_timeout" Image 2
@@ -176,9 +176,9 @@ error_codes! {
     DecodeCrashed "decode_crashed" Image 2
         "The file makes the decoder fail. Export it again and retry."
     StorageUnavailable "storage_unavailable" Platform T
-        "The bucket could not be reached. It is tried again by itself."
+        "The bucket could not be reached. Tell the operator if it lasts. Unless the job is final, it is tried again by itself."
     StorageVerifyFailed "storage_verify_failed" Platform T
-        "The bucket did not keep what was sent. It is tried again by itself."
+        "The bucket did not keep what was sent. Tell the operator if it lasts. Unless the job is final, it is tried again by itself."
     QueueUnavailable "queue_unavailable" Platform T
         "Redis could not be reached. Check DARKROOM_REDIS_URL."
     QueueFull "queue_full" Platform T
@@ -190,7 +190,7 @@ error_codes! {
     Internal "internal" Platform 3
         "darkroom made a mistake. Tell its operator, with the job's id."
     JobTimeout "job_timeout" Platform 3
-        "The job took too long. It is tried again by itself."
+        "The job took too long. Tell the operator, with the job's id. Unless the job is final, it is tried again by itself."
     EncodeFailed "encode_failed" Platform 2
         "The picture could not be written as JPEG. Tell the operator, with the job's id."
     Poison "poison" Platform P

@@ -59,3 +59,21 @@ fn the_document_has_every_code_with_its_sentence() {
     assert_eq!(kept, now, "docs/errors.md is another: UPDATE_GOLDEN=1 cargo test");
     assert!(ErrorCode::ALL.iter().all(|code| kept.contains(&format!("| `{code}` |"))));
 }
+
+#[test]
+fn every_sentence_says_what_can_be_done_and_promises_no_try_that_may_not_come() {
+    let verbs = [
+        "Add", "Ask", "Check", "Choose", "Compare", "Copy", "Encode", "Enqueue", "Export", "Finish", "Give",
+        "Stage", "Tell", "Try", "Upgrade", "Upload", "Use",
+    ];
+
+    for code in ErrorCode::ALL {
+        let hint = code.hint();
+        let (_, then) = hint.split_once(". ").unwrap_or_else(|| panic!("{code}: {hint:?} is one sentence"));
+        let verb = then.split(' ').next().unwrap_or_default();
+        assert!(verbs.contains(&verb), "{code}: {then:?} does not begin with what can be done");
+        let promises = hint.contains("tried again by itself");
+        let retried = code.tries() != Some(1);
+        assert!(!promises || (retried && hint.contains("Unless the job is final")), "{code}: {hint:?}");
+    }
+}

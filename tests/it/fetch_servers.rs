@@ -272,6 +272,7 @@ async fn bodies_are_counted_whatever_their_heads_say() {
             "/gzip" => answer("200 OK", &packed, &gzip(&photo)),
             "/bomb" => body(&packed, bomb.clone()),
             "/nested" => answer("200 OK", &packed, &gzip(&gzip(&photo))),
+            "/empty-packed" => answer("200 OK", &packed, b""),
             "/brotli" => answer("200 OK", &[("content-encoding", "br")], &photo),
             "/empty" => answer("200 OK", &[], b""),
             _ => return None,
@@ -294,6 +295,7 @@ async fn bodies_are_counted_whatever_their_heads_say() {
         ("/nested", ErrorCode::ContentEncodingUnsupported),
         ("/brotli", ErrorCode::ContentEncodingUnsupported),
         ("/empty", ErrorCode::SourceEmpty),
+        ("/empty-packed", ErrorCode::SourceEmpty),
     ] {
         assert_eq!(fetching.code(&web.url("shop.com", path)).await, expected, "{path}");
     }

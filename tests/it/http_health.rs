@@ -123,6 +123,10 @@ async fn a_bucket_that_never_answers_is_told_down_within_3_s_whoever_asks_and_ho
     }
     // One look for all who ask at once; the periodic one and the breaker's are the others.
     assert!(stuck.requests() <= 4, "asked {} times", stuck.requests());
+
+    let mut command = darkroom.command(&["storage", "health"]);
+    let told = command.env("S3_ENDPOINT_URL", &stuck.endpoint_url).ended().await;
+    assert!(told.code == Some(1) && told.stdout.starts_with("down: "), "{told:?}");
 }
 
 #[tokio::test]
