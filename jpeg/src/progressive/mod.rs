@@ -25,6 +25,9 @@ const BATCH: usize = 32;
 /// Most bytes for 8 × 8 pixels: 3.28 for each.
 const MOST: u64 = 210;
 
+/// Most great coefficients for a block, on average: grey ones take less then than the general way.
+const MOST_GREAT: u64 = 18;
+
 /// The coefficients of one component.
 #[derive(Debug)]
 pub struct Component {
@@ -61,11 +64,12 @@ impl Coefficients {
     }
 
     /// How many great coefficients a photo may have: with them it takes as many bytes as [`MOST`] says, which is one for each block when
-    /// chroma has full size, and 18 when it has half.
+    /// chroma has full size, and [`MOST_GREAT`] when it has half.
     fn room(frame: &Frame) -> usize {
         let blocks: u64 = (0..frame.components.len()).map(|component| frame.blocks(component)).sum();
         let left = frame.blocks(0) * MOST - blocks * (size_of::<Small>() + size_of::<i16>()) as u64;
-        usize::try_from(left / size_of::<u32>() as u64).unwrap_or(usize::MAX)
+        let room = (left / size_of::<u32>() as u64).min(blocks * MOST_GREAT);
+        usize::try_from(room).unwrap_or(usize::MAX)
     }
 }
 

@@ -46,11 +46,15 @@ impl Horizontal {
 
     /// Makes a row: `out` has at least as many pixels as the output, what is beyond repeats the last.
     pub fn portable(&self, row: &[i16], out: &mut [u8]) {
-        for (at, pixel) in out[..self.weights.len()].iter_mut().enumerate() {
-            let (start, weights) = self.weights.row(at);
-            let samples = &row[start..start + weights.len()];
-            let sum: i32 = samples.iter().zip(weights).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
-            *pixel = ((sum + (1 << (SHIFT - 1))) >> SHIFT).clamp(0, 255) as u8;
+        match self.weights.taps / LANES {
+            1 => dots::<1>(&self.weights, row, out),
+            2 => dots::<2>(&self.weights, row, out),
+            vectors => {
+                for (at, pixel) in out[..self.weights.len()].iter_mut().enumerate() {
+                    let (start, taps) = (self.weights.start[at] as usize, vectors * LANES);
+                    *pixel = dot(&row[start..start + taps], &self.weights.weights[at * taps..][..taps]);
+                }
+            }
         }
         self.pad(out);
     }
@@ -59,6 +63,20 @@ impl Horizontal {
         let (made, rest) = out.split_at_mut(self.weights.len());
         rest.fill(made[made.len() - 1]);
     }
+}
+
+/// The pixels of a row, of a number of taps that the compiler knows: weights beyond those that are used are 0.
+fn dots<const V: usize>(weights: &Weights, row: &[i16], out: &mut [u8]) {
+    let taps = weights.weights.as_chunks::<LANES>().0.as_chunks::<V>().0;
+    for ((pixel, &start), taps) in out.iter_mut().zip(&weights.start).zip(taps) {
+        *pixel = dot(&row[start as usize..][..V * LANES], taps.as_flattened());
+    }
+}
+
+#[inline(always)]
+fn dot(samples: &[i16], weights: &[i16]) -> u8 {
+    let sum: i32 = samples.iter().zip(weights).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+    ((sum + (1 << (SHIFT - 1))) >> SHIFT).clamp(0, 255) as u8
 }
 
 impl Pairs {

@@ -139,8 +139,8 @@ fn any_progressive_photo() {
         (Some((1, 1)), 0, true),
         (Some((1, 1)), 1, true),
         (Some((1, 1)), 2, false),
-        (None, 36, true),
-        (None, 37, false),
+        (None, 18, true),
+        (None, 19, false),
     ] {
         let jpeg = progressive((6000, 4000), sampling, great);
 
