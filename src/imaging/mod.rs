@@ -48,6 +48,7 @@ pub fn lane_kernels() -> &'static str {
 /// Gives back the memory that one picture leaves to the next, for when none follows.
 pub fn rest() {
     lane::rest();
+    color::rest();
 }
 
 /// What an original may be; checked on its header, before memory is allocated.
