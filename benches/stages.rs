@@ -1,7 +1,8 @@
-//! Where the time of a picture goes: decode, process (size, color, orientation), encode; and what the wall adds.
+//! Where the time of a picture goes: decode, resize, color (with alpha, orientation and facts), encode; and what the wall adds.
 //!
-//! `cargo bench --bench stages -- png` takes some. JPEGs go the general way here, whose stages follow each other. What each stage is made of is
-//! measured as well: resizing and encoding alone, on the pixels of a photo-like scene.
+//! `cargo bench --bench stages -- png` takes some. JPEGs go the general way here, whose stages follow each other. PNGs with a profile show
+//! the conversion of colors, in a picture that follows another with the same profile and in the first one (`color-first`). What each stage
+//! is made of is measured as well: resizing and encoding alone, on the pixels of a photo-like scene.
 
 use std::{
     hint::black_box,
@@ -10,21 +11,27 @@ use std::{
 
 use bytes::Bytes;
 use clap::Parser as _;
-use criterion::{Bencher, Criterion, SamplingMode};
+use criterion::{Bencher, BenchmarkGroup, Criterion, SamplingMode, measurement::WallTime};
 use darkroom::{
     config::Imaging,
     dev::pictures::{KINDS, sized},
-    imaging::{Limits, Preset, PresetName, Stage, normalize},
+    imaging::{self, Limits, Preset, PresetName, Stage, normalize},
     sandbox::{Priority, Program, Sandbox},
 };
 use darkroom_jpeg::{Kernels, Picture, Style};
+use image::{ImageEncoder as _, codecs::png::PngEncoder};
+use moxcms::ColorProfile;
 
 /// 12 MP, as telephones make them, and the size of a result.
 const SIDES: (u32, u32) = (4_000, 3_000);
 const SMALL: (u32, u32) = (2_048, 1_536);
 
-const STAGES: [(&str, Stage); 3] =
-    [("decode", Stage::Decoded), ("process", Stage::Processed), ("encode", Stage::Encoded)];
+const STAGES: [(&str, Stage); 4] = [
+    ("decode", Stage::Decoded),
+    ("resize", Stage::Resized),
+    ("color", Stage::Processed),
+    ("encode", Stage::Encoded),
+];
 
 #[derive(clap::Parser)]
 struct Defaults {
@@ -35,29 +42,59 @@ struct Defaults {
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     for kind in KINDS {
-        stages(&mut criterion, kind);
+        stages(&mut criterion, kind, &sized(kind, SIDES.0, SIDES.1).expect("a known kind"));
+    }
+    for (kind, scene) in [("png-p3", "png"), ("png-16-p3", "png-16")] {
+        let original = with_profile(scene);
+        stages(&mut criterion, kind, &original);
+        first(&mut criterion, kind, &original);
     }
     parts(&mut criterion);
     wall(&mut criterion);
     criterion.final_summary();
 }
 
-fn stages(criterion: &mut Criterion, kind: &str) {
-    let original = sized(kind, SIDES.0, SIDES.1).expect("a known kind");
-    let mut group = criterion.benchmark_group(kind);
-    group.sampling_mode(SamplingMode::Flat).sample_size(10).warm_up_time(Duration::from_millis(500));
+/// A scene with the profile that telephones embed.
+fn with_profile(kind: &str) -> Vec<u8> {
+    let plain = sized(kind, SIDES.0, SIDES.1).expect("a known kind");
+    let profile = ColorProfile::new_display_p3().encode().expect("a built-in profile");
+    let mut png = Vec::new();
+    let mut encoder = PngEncoder::new(&mut png);
+    encoder.set_icc_profile(profile).expect("a PNG can hold a profile");
+    image::load_from_memory(&plain).expect("a png").write_with_encoder(encoder).expect("memory takes all");
+    png
+}
+
+fn stages(criterion: &mut Criterion, kind: &str, original: &[u8]) {
+    let mut group = group(criterion, kind);
     for (name, stage) in STAGES {
-        group.bench_function(name, |bencher| time_of(stage, &original, bencher));
+        group.bench_function(name, |bencher| time_of(stage, original, bencher, || {}));
     }
     group.finish();
 }
 
+/// The conversion of colors when nothing is left of the picture before.
+fn first(criterion: &mut Criterion, kind: &str, original: &[u8]) {
+    let mut group = group(criterion, kind);
+    group
+        .bench_function("color-first", |bencher| time_of(Stage::Processed, original, bencher, imaging::rest));
+    group.finish();
+}
+
+fn group<'a>(criterion: &'a mut Criterion, kind: &str) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = criterion.benchmark_group(kind);
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    group
+}
+
 /// The time between the end of the stage before and the end of this one.
-fn time_of(stage: Stage, original: &[u8], bencher: &mut Bencher<'_>) {
+fn time_of(stage: Stage, original: &[u8], bencher: &mut Bencher<'_>, before: impl Fn()) {
     let limits = Limits { jpeg_lane: false, ..Limits::default() };
     bencher.iter_custom(|rounds| {
         let mut total = Duration::ZERO;
         for _ in 0..rounds {
+            before();
             let mut since = Instant::now();
             let made = normalize(black_box(original), &Preset::USER_PHOTO, &limits, &mut |ended| {
                 if ended == stage {

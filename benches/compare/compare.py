@@ -4,13 +4,20 @@ Every program makes COUNT pictures of a photo in one process, once with COUNT 1 
 of a photo without any start. The kernel's account of the ended process counts, that of its own children included. Peak memory is that of the
 largest process of the run with one picture. Each figure is the median of all rounds.
 
-Exit 0: all was measured; 1: a program failed on a photo that the others took (its row says so).
+With --markdown FILE the tables are written into a document, between `<!-- compare: photos -->` (a row for each photo) or
+`<!-- compare: means -->` (a row for each format) and the next `<!-- /compare -->`, with the call, the machine and the versions.
+
+Exit 0: all was measured; 1: a program failed on a photo that the others took (its row says so), or a document has no place for a table.
 """
 
 import argparse
+import datetime
+import importlib.metadata
 import json
 import math
 import os
+import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -18,6 +25,9 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
+
+# What a process takes differs by more than that from run to run: a smaller photo cannot be told from none.
+LEAST_SECONDS = 1e-4
 
 
 class Program:
@@ -76,7 +86,8 @@ def measure(photo, programs, args, work):
             if not many:
                 refused.add(program.name)
                 continue
-            rounds[program.name].append(((many[0] - one[0]) / args.count, one[1], one[2]))
+            cpu = max((many[0] - one[0]) / args.count, LEAST_SECONDS)
+            rounds[program.name].append((cpu, one[1], one[2]))
     taken = {name: seen for name, seen in rounds.items() if name not in refused}
     return {name: [statistics.median(column) for column in zip(*seen)] for name, seen in taken.items()}
 
@@ -98,14 +109,26 @@ def table(results, names):
         cells.append(" · ".join(f"{seen[name][1] / 1e6:.0f}" if name in seen else "–" for name in names))
         cells.append(f"{ours[2] / 1e3:.0f}" if ours else "–")
         lines.append("| " + " | ".join(cells) + " |")
-    kinds = dict.fromkeys(kind(photo) for photo in results)
-    groups = {which: {photo: seen for photo, seen in results.items() if kind(photo) == which} for which in kinds}
-    if len(groups) > 1:
-        groups["all"] = results
-    for which, group in groups.items():
+    for which, group in groups(results).items():
         means = [mean(group, name) for name in others]
         lines.append(f"| **geometric mean, {which}** | | " + " | ".join(f"**{mean}**" for mean in means) + " | | |")
     return "\n".join(lines)
+
+
+def means_table(results, names):
+    others = [name for name in names if name != "darkroom"]
+    lines = ["| photos | " + " | ".join(f"of {name}" for name in others) + " |", "|---|" + "---|" * len(others)]
+    for which, group in groups(results).items():
+        means = [mean(group, name) for name in others]
+        lines.append(f"| {which}, {len(group)} | " + " | ".join(means) + " |")
+    return "\n".join(lines)
+
+
+def groups(results):
+    """The photos of each format, and all where there are several."""
+    kinds = dict.fromkeys(kind(photo) for photo in results)
+    found = {which: {photo: seen for photo, seen in results.items() if kind(photo) == which} for which in kinds}
+    return {**found, "all": results} if len(found) > 1 else found
 
 
 KINDS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WebP", "heic": "HEIC", "heif": "HEIC", "avif": "AVIF"}
@@ -131,6 +154,43 @@ def ratios(results, name):
     return [seen["darkroom"][0] / seen[name][0] for seen in both]
 
 
+def source(args):
+    """How the figures came about, in a line for a reader."""
+    lock = json.loads((HERE / "package-lock.json").read_text())
+    versions = {
+        "sharp": lock["packages"]["node_modules/sharp"]["version"],
+        "pyvips": importlib.metadata.version("pyvips"),
+        "libvips": importlib.metadata.version("pyvips-binary"),
+        "Pillow": importlib.metadata.version("Pillow"),
+    }
+    options = [f"--rounds {args.rounds}", f"--count {args.count}"]
+    if args.max != 2048 or args.quality != 82:
+        options += [f"--max {args.max}", f"--quality {args.quality}"]
+    call = shlex.quote(" ".join(options)).replace("'", '"')
+    told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    day = datetime.date.today().isoformat()
+    return f"`make compare ARGS={call}`, {day}, {os.cpu_count()} × {processor()}, {told}:"
+
+
+def processor():
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else os.uname().machine
+
+
+def write(document, tables, line):
+    """Puts the tables into their places in a document; ValueError when it has none."""
+    text, places = document.read_text(), 0
+    for name, rows in tables.items():
+        place = re.compile(rf"(<!-- compare: {name} -->\n).*?(<!-- /compare -->)", re.DOTALL)
+        text, found = place.subn(lambda match: f"{match[1]}{line}\n\n{rows}\n{match[2]}", text)
+        places += found
+    if not places:
+        raise ValueError(f"{document} has no place for a table: <!-- compare: photos --> or <!-- compare: means -->")
+    document.write_text(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", type=Path, help="photos to measure")
@@ -141,6 +201,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=5, help="pictures a process makes after its first")
     parser.add_argument("--json", action="store_true", help="print figures, not a table")
+    parser.add_argument(
+        "--markdown", action="append", type=Path, default=[], metavar="FILE", help="write the tables into this document, too"
+    )
     args = parser.parse_args()
 
     programs = [
@@ -160,6 +223,13 @@ def main():
 
     names = [program.name for program in programs]
     print(json.dumps(results) if args.json else table(results, names))
+    tables = {"photos": table(results, names), "means": means_table(results, names)}
+    for document in args.markdown:
+        try:
+            write(document, tables, source(args))
+        except (OSError, ValueError) as error:
+            print(f"compare: {error}", file=sys.stderr)
+            return 1
     return 0 if all("darkroom" in seen for seen in results.values()) else 1
 
 

@@ -48,6 +48,7 @@ pub fn lane_kernels() -> &'static str {
 /// Gives back the memory that one picture leaves to the next, for when none follows.
 pub fn rest() {
     lane::rest();
+    color::rest();
 }
 
 /// What an original may be; checked on its header, before memory is allocated.
@@ -170,7 +171,9 @@ pub struct Normalized {
 pub enum Stage {
     /// The original is pixels.
     Decoded,
-    /// The pixels have their final size, color and orientation.
+    /// There are as many pixels as there will be.
+    Resized,
+    /// The pixels have their final color and orientation too, without alpha, and what is told of the picture is known.
     Processed,
     /// The pixels are a JPEG.
     Encoded,
@@ -191,7 +194,7 @@ pub fn normalize(
 ) -> Result<Normalized, Error> {
     let header = Header::read(original, limits)?;
     if let Some(made) = lane::normalize(original, &header, preset, limits) {
-        for stage in [Stage::Decoded, Stage::Processed, Stage::Encoded] {
+        for stage in [Stage::Decoded, Stage::Resized, Stage::Processed, Stage::Encoded] {
             on_stage(stage);
         }
         return Ok(made);
@@ -206,6 +209,7 @@ pub fn normalize(
 
     let (width, height) = fit::fitted(header.oriented(), preset.max_side);
     let small = fit::resize(decoded.raster, header.orientation.of_size(width, height))?;
+    on_stage(Stage::Resized);
     let colors = decoded.colors.as_ref().unwrap_or(&header.colors);
     let (colored, icc) = color::to_srgb(small, colors, header.inks, &mut warnings);
     let flat = flatten::on_white(colored.into_8_bit());

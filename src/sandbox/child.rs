@@ -105,6 +105,7 @@ fn answer(original: &[u8], request: &Request, memory: &File) -> io::Result<Answe
     let made = imaging::normalize(original, &request.preset, &request.limits, &mut |stage| {
         let at = match stage {
             Stage::Decoded => 0,
+            Stage::Resized => return,
             Stage::Processed => 1,
             Stage::Encoded => 2,
         };

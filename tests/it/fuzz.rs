@@ -4,7 +4,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use darkroom::dev::fuzz::{TARGETS, Target};
 
-/// Inputs of each target, unless `DARKROOM_TEST_STEPS` says more; half of them of the last one, which is slow.
+/// Inputs of each target, unless `DARKROOM_TEST_STEPS` says more.
 const STEPS: usize = 400;
 
 fn number(variable: &str) -> Option<u64> {

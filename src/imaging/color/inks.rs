@@ -1,10 +1,10 @@
 //! Cyan, magenta, yellow and black → sRGB.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, Transform16BitExecutor};
+use moxcms::{ColorProfile, Layout, Transform16BitExecutor};
 
-use super::{black_point::Compensation, profile};
+use super::{black_point::Compensation, profile, recent};
 use crate::imaging::{
     header::colors::Colors,
     raster::{Samples, to_8_bit},
@@ -19,13 +19,9 @@ const BATCH: usize = 4_096;
 
 /// Converts inks by the picture's profile, or as coated paper looks where it has none that is about inks.
 pub(in crate::imaging) fn to_srgb(inks: Vec<u8>, colors: &Colors) -> Vec<u8> {
-    let read = match colors {
-        Colors::Icc(icc) => ColorProfile::new_from_slice(icc).ok(),
-        _ => None,
-    };
-    let converter =
-        read.filter(|read| read.color_space == DataColorSpace::Cmyk).and_then(|read| Converter::new(&read));
-    in_place(inks, |inks, rgb| match &converter {
+    let known = recent::known(colors, false);
+    let converter = known.as_ref().and_then(|known| known.inks());
+    in_place(inks, |inks, rgb| match converter {
         Some(converter) => converter.convert(inks, rgb),
         None => on_coated_paper(inks, rgb),
     })
@@ -44,13 +40,15 @@ fn in_place(mut samples: Vec<u8>, convert: impl Fn(&[u8], &mut [u8])) -> Vec<u8>
     samples
 }
 
-struct Converter {
+/// Conversion by a profile of inks.
+pub(super) struct Inks {
     transform: Arc<Transform16BitExecutor>,
     black: Compensation,
 }
 
-impl Converter {
-    fn new(read: &ColorProfile) -> Option<Self> {
+impl Inks {
+    /// Takes tens of milliseconds; nothing when the profile has no such table.
+    pub fn new(read: &ColorProfile) -> Option<Self> {
         let (srgb, options) = (ColorProfile::new_srgb(), profile::relative_colorimetric(read));
         let transform = read.create_transform_16bit(Layout::Rgba, &srgb, Layout::Rgb, options).ok()?;
         let mut black = vec![0; RGB];
@@ -64,6 +62,12 @@ impl Converter {
         self.transform.transform(&deep, &mut converted).expect("as many pixels as inks");
         self.black.apply(&mut converted, RGB);
         rgb.iter_mut().zip(converted).for_each(|(rgb, sample)| *rgb = to_8_bit(sample));
+    }
+}
+
+impl fmt::Debug for Inks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inks").finish_non_exhaustive()
     }
 }
 

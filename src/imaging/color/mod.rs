@@ -5,12 +5,13 @@ mod hdr;
 pub(super) mod inks;
 mod matrix;
 mod profile;
+mod recent;
 
 use darkroom_jobs::{Warning, WarningCode};
-use moxcms::{ColorProfile, DataColorSpace, ProfileText};
+use moxcms::{DataColorSpace, ProfileText};
 
 use super::{
-    header::colors::{CodePoints, Colors, Transfer},
+    header::colors::{CodePoints, Colors, HighCurve, Transfer},
     raster::{Raster, Samples},
     warning,
 };
@@ -29,21 +30,20 @@ pub(super) fn to_srgb(
 ) -> (Raster, Option<String>) {
     let (converted, description) = match colors {
         Colors::Srgb => return (raster, None),
-        Colors::Icc(icc) => match ColorProfile::new_from_slice(icc) {
-            Ok(read) => {
-                let converted = match (inks, read.color_space) {
+        Colors::CodePoints(CodePoints { primaries, transfer: Transfer::High(curve) }) => {
+            (tone_mapped(&raster, *primaries, *curve, warnings), None)
+        }
+        _ => match recent::known(colors, raster.channels == 1) {
+            Some(known) => {
+                let converted = match (inks, known.converter.profile.color_space) {
                     (true, DataColorSpace::Cmyk) => Some(raster.samples.clone()),
                     (true, _) => None,
-                    (false, _) => profile::convert(&raster, &read),
+                    (false, _) => known.converter.convert(&raster),
                 };
-                (converted, read.description.as_ref().and_then(description))
+                (converted, known.description.clone())
             }
-            Err(_) => (None, None),
+            None => (None, None),
         },
-        Colors::Gamma(gamma) => {
-            (profile::convert(&raster, &profile::of_gamma(gamma, raster.channels == 1)), None)
-        }
-        Colors::CodePoints(points) => (from_code_points(&raster, *points, warnings), None),
     };
     match converted {
         Some(samples) => (Raster { samples, ..raster }, description),
@@ -54,26 +54,22 @@ pub(super) fn to_srgb(
     }
 }
 
-pub(super) use matrix::conversion;
+pub(super) use {matrix::conversion, recent::rest};
 
 /// The warning that a profile was ignored.
 pub(super) fn icc_invalid() -> Warning {
     warning(WarningCode::IccInvalid, "a color profile that cannot be used was ignored")
 }
 
-fn from_code_points(raster: &Raster, points: CodePoints, warnings: &mut Vec<Warning>) -> Option<Samples> {
-    match points.transfer {
-        Transfer::Standard(transfer) => {
-            let grey = raster.channels == 1;
-            profile::convert(raster, &profile::of_code_points(points.primaries, transfer, grey)?)
-        }
-        Transfer::High(curve) => {
-            let mapped = hdr::to_srgb(raster, points.primaries, curve)?;
-            warnings
-                .push(warning(WarningCode::HdrTonemapped, "a high dynamic range was made a standard one"));
-            Some(mapped)
-        }
-    }
+fn tone_mapped(
+    raster: &Raster,
+    primaries: u8,
+    curve: HighCurve,
+    warnings: &mut Vec<Warning>,
+) -> Option<Samples> {
+    let mapped = hdr::to_srgb(raster, primaries, curve)?;
+    warnings.push(warning(WarningCode::HdrTonemapped, "a high dynamic range was made a standard one"));
+    Some(mapped)
 }
 
 fn description(text: &ProfileText) -> Option<String> {

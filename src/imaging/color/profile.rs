@@ -1,6 +1,6 @@
 //! Conversion by a profile, one that a file has or one made of what a file says in other words.
 
-use std::sync::Arc;
+use std::{cell::OnceCell, fmt, sync::Arc};
 
 use moxcms::{
     Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, DataColorSpace, Layout,
@@ -28,63 +28,122 @@ const PROBES: [[u8; 3]; 10] = [
     [100, 50, 200],
 ];
 
-/// Relative colorimetric to sRGB, with compensation of the black point; none when the profile is not about such a picture.
-pub(super) fn convert(raster: &Raster, profile: &ColorProfile) -> Option<Samples> {
-    let layout = match (raster.channels, profile.color_space) {
-        (1, DataColorSpace::Gray) => Layout::Gray,
-        (4, DataColorSpace::Gray) => Layout::GrayAlpha,
-        (3, DataColorSpace::Rgb) => Layout::Rgb,
-        (4, DataColorSpace::Rgb) => Layout::Rgba,
-        _ => return None,
-    };
-    let probes = Samples::U8(probes(layout));
-    // Made once: it takes a millisecond.
-    let transform = transform(profile, layout)?;
-    let probed = by_8_bit(&*transform, &probes)?;
-    if is_near(&probes, &probed) {
-        return Some(raster.samples.clone());
+/// Conversion to sRGB by a profile: relative colorimetric, with compensation of the black point. What is made for 8 bits
+/// takes a millisecond, for 16 bits 30, and is made once.
+pub(super) struct Converter {
+    pub profile: ColorProfile,
+    plain: Transforms,
+    with_alpha: Transforms,
+}
+
+#[derive(Default)]
+struct Transforms {
+    shallow: OnceCell<Option<Arc<Transform8BitExecutor>>>,
+    deep: OnceCell<Option<Arc<Transform16BitExecutor>>>,
+}
+
+impl Converter {
+    /// Makes nothing yet.
+    pub fn new(profile: ColorProfile) -> Self {
+        Self { profile, plain: Transforms::default(), with_alpha: Transforms::default() }
     }
-    let narrowed = (layout == Layout::GrayAlpha).then(|| raster.samples.narrowed());
-    let samples = narrowed.as_ref().unwrap_or(&raster.samples);
-    let converted = if is_black(&probed, layout) {
-        match by_8_bit(&*transform, samples) {
-            Some(converted) => converted,
-            None => transformed(samples, profile, layout)?,
+
+    /// Converts a picture; nothing when the profile is not about such a one.
+    pub fn convert(&self, raster: &Raster) -> Option<Samples> {
+        let layout = match (raster.channels, self.profile.color_space) {
+            (1, DataColorSpace::Gray) => Layout::Gray,
+            (4, DataColorSpace::Gray) => Layout::GrayAlpha,
+            (3, DataColorSpace::Rgb) => Layout::Rgb,
+            (4, DataColorSpace::Rgb) => Layout::Rgba,
+            _ => return None,
+        };
+        let probes = Samples::U8(probes(layout));
+        let probed = self.transformed(&probes, layout)?;
+        if is_near(&probes, &probed) {
+            return Some(raster.samples.clone());
         }
-    } else {
-        // Dark steps become wider: 8 bits would not do. It takes 30 ms to make, and so is made once, too.
-        let deep = deep_transform(profile, layout)?;
-        let black = by_16_bit(&*deep, &probes.deep())?;
-        black_point::compensated(by_16_bit(&*deep, &samples.deep())?, channels(layout), &black)
-    };
-    Some(if narrowed.is_some() { converted.widened() } else { converted })
+        let narrowed = (layout == Layout::GrayAlpha).then(|| raster.samples.narrowed());
+        let samples = narrowed.as_ref().unwrap_or(&raster.samples);
+        let converted = if is_black(&probed, layout) {
+            self.transformed(samples, layout)?
+        } else {
+            // Dark steps become wider: 8 bits would not do.
+            let black = self.transformed(&probes.deep(), layout)?;
+            black_point::compensated(self.transformed(&samples.deep(), layout)?, channels(layout), &black)
+        };
+        Some(if narrowed.is_some() { converted.widened() } else { converted })
+    }
+
+    /// Whether converting pixels of 8 bits changes nothing that can be seen; nothing when it cannot convert.
+    pub fn changes_nothing(&self) -> Option<bool> {
+        let layout = self.opaque();
+        let probes = Samples::U8(probes(layout));
+        Some(is_near(&probes, &self.transformed(&probes, layout)?))
+    }
+
+    /// Whether black stays black without compensation.
+    pub fn keeps_black(&self) -> Option<bool> {
+        let layout = self.opaque();
+        Some(is_black(&self.transformed(&Samples::U8(probes(layout)), layout)?, layout))
+    }
+
+    /// Whether another conversion of RGB gives the same colors, within two levels.
+    pub fn agrees(&self, convert: impl Fn([u8; 3]) -> [u8; 3]) -> Option<bool> {
+        const TOLERANCE: u8 = 2;
+        let probes = Samples::U8(probes(Layout::Rgb));
+        let Samples::U8(wanted) = self.transformed(&probes, Layout::Rgb)? else {
+            return None;
+        };
+        let converted = PROBES.iter().flat_map(|probe| convert(*probe));
+        Some(converted.zip(wanted).all(|(ours, wanted)| ours.abs_diff(wanted) <= TOLERANCE))
+    }
+
+    /// Whether there is one for pixels of 8 bits without alpha.
+    #[cfg(test)]
+    pub fn is_made(&self) -> bool {
+        self.plain.shallow.get().is_some()
+    }
+
+    fn opaque(&self) -> Layout {
+        if self.profile.color_space == DataColorSpace::Gray { Layout::Gray } else { Layout::Rgb }
+    }
+
+    fn transformed(&self, samples: &Samples, layout: Layout) -> Option<Samples> {
+        match samples {
+            Samples::U8(source) => {
+                let mut converted = vec![0; source.len()];
+                self.shallow(layout)?.transform(source, &mut converted).ok()?;
+                Some(Samples::U8(converted))
+            }
+            Samples::U16(source) => {
+                let mut converted = vec![0; source.len()];
+                self.deep(layout)?.transform(source, &mut converted).ok()?;
+                Some(Samples::U16(converted))
+            }
+        }
+    }
+
+    fn shallow(&self, layout: Layout) -> Option<&Transform8BitExecutor> {
+        let options = relative_colorimetric(&self.profile);
+        let make = || self.profile.create_transform_8bit(layout, &target(layout), layout, options).ok();
+        self.transforms(layout).shallow.get_or_init(make).as_deref()
+    }
+
+    fn deep(&self, layout: Layout) -> Option<&Transform16BitExecutor> {
+        let options = relative_colorimetric(&self.profile);
+        let make = || self.profile.create_transform_16bit(layout, &target(layout), layout, options).ok();
+        self.transforms(layout).deep.get_or_init(make).as_deref()
+    }
+
+    fn transforms(&self, layout: Layout) -> &Transforms {
+        if matches!(layout, Layout::Gray | Layout::Rgb) { &self.plain } else { &self.with_alpha }
+    }
 }
 
-/// Whether converting pixels of 8 bits by a profile changes nothing that can be seen; nothing when it cannot convert.
-pub(super) fn changes_nothing(profile: &ColorProfile) -> Option<bool> {
-    let layout = layout_of(profile);
-    let probes = Samples::U8(probes(layout));
-    Some(is_near(&probes, &transformed(&probes, profile, layout)?))
-}
-
-/// Whether black stays black without compensation.
-pub(super) fn keeps_black(profile: &ColorProfile) -> Option<bool> {
-    let layout = layout_of(profile);
-    Some(is_black(&transformed(&Samples::U8(probes(layout)), profile, layout)?, layout))
-}
-
-/// Whether another conversion of RGB gives the same colors, within two levels.
-pub(super) fn agrees(profile: &ColorProfile, convert: impl Fn([u8; 3]) -> [u8; 3]) -> Option<bool> {
-    const TOLERANCE: u8 = 2;
-    let Samples::U8(wanted) = transformed(&Samples::U8(probes(Layout::Rgb)), profile, Layout::Rgb)? else {
-        return None;
-    };
-    let converted = PROBES.iter().flat_map(|probe| convert(*probe));
-    Some(converted.zip(wanted).all(|(ours, wanted)| ours.abs_diff(wanted) <= TOLERANCE))
-}
-
-fn layout_of(profile: &ColorProfile) -> Layout {
-    if profile.color_space == DataColorSpace::Gray { Layout::Gray } else { Layout::Rgb }
+impl fmt::Debug for Converter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Converter").field("color_space", &self.profile.color_space).finish_non_exhaustive()
+    }
 }
 
 /// Whether a conversion changed nothing that can be seen.
@@ -103,39 +162,8 @@ fn is_black(probed: &Samples, layout: Layout) -> bool {
     matches!(probed, Samples::U8(samples) if samples[..colors].iter().all(|sample| *sample == 0))
 }
 
-fn transform(profile: &ColorProfile, layout: Layout) -> Option<Arc<Transform8BitExecutor>> {
-    profile.create_transform_8bit(layout, &target(layout), layout, relative_colorimetric(profile)).ok()
-}
-
-/// Nothing when the samples are of 16 bits.
-fn by_8_bit(transform: &Transform8BitExecutor, samples: &Samples) -> Option<Samples> {
-    let Samples::U8(source) = samples else { return None };
-    let mut converted = vec![0; source.len()];
-    transform.transform(source, &mut converted).ok()?;
-    Some(Samples::U8(converted))
-}
-
-fn deep_transform(profile: &ColorProfile, layout: Layout) -> Option<Arc<Transform16BitExecutor>> {
-    profile.create_transform_16bit(layout, &target(layout), layout, relative_colorimetric(profile)).ok()
-}
-
-/// Nothing when the samples are of 8 bits.
-fn by_16_bit(transform: &Transform16BitExecutor, samples: &Samples) -> Option<Samples> {
-    let Samples::U16(source) = samples else { return None };
-    let mut converted = vec![0; source.len()];
-    transform.transform(source, &mut converted).ok()?;
-    Some(Samples::U16(converted))
-}
-
 fn target(layout: Layout) -> ColorProfile {
     if matches!(layout, Layout::Gray | Layout::GrayAlpha) { srgb_grey() } else { ColorProfile::new_srgb() }
-}
-
-fn transformed(samples: &Samples, profile: &ColorProfile, layout: Layout) -> Option<Samples> {
-    match samples {
-        Samples::U8(_) => by_8_bit(&*transform(profile, layout)?, samples),
-        Samples::U16(_) => by_16_bit(&*deep_transform(profile, layout)?, samples),
-    }
 }
 
 /// Relative colorimetric, or what stands for it in a profile whose only table is the first.

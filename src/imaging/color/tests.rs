@@ -29,7 +29,7 @@ fn row(samples: Samples) -> Raster {
 }
 
 fn converted(profile: &ColorProfile, raster: &Raster) -> Vec<u8> {
-    let samples = profile::convert(raster, profile).unwrap();
+    let samples = profile::Converter::new(profile.clone()).convert(raster).unwrap();
     Raster { samples, ..raster.clone() }.into_8_bit().samples
 }
 
@@ -83,5 +83,18 @@ fn grey_with_alpha_is_converted_by_a_grey_profile() {
     let profile = ColorProfile::new_gray_with_gamma(1.0);
     let raster = Raster { width: 1, height: 1, channels: 4, samples: Samples::U8(vec![55, 55, 55, 9]) };
 
-    assert_eq!(profile::convert(&raster, &profile), Some(Samples::U8(vec![128, 128, 128, 9])));
+    assert_eq!(profile::Converter::new(profile).convert(&raster), Some(Samples::U8(vec![128, 128, 128, 9])));
+}
+
+#[test]
+fn a_picture_leaves_its_conversion_to_the_next() {
+    let icc = ColorProfile::new_display_p3().encode().unwrap();
+    let colors = Colors::Icc(icc);
+    let before = recent::known(&colors, false).unwrap();
+    assert!(!before.converter.is_made());
+
+    let (converted, _) = to_srgb(row(Samples::U8(COLORS.concat())), &colors, false, &mut Vec::new());
+
+    assert_ne!(converted.samples, Samples::U8(COLORS.concat()));
+    assert!(before.converter.is_made());
 }
