@@ -2,10 +2,15 @@
 //!
 //! All calls are made by a user who may touch nothing but what the script's KEYS name.
 
+use std::time::Duration;
+
 use darkroom::{
     handlers::delete::SECOND_PASS,
-    queue::scripts::{HEALTH_WRITE, JOB_CANCEL, JOB_DISCARD, JOBS_RETRY, QUEUE_RESUME, SLOT_ENQUEUE},
+    queue::scripts::{
+        HEALTH_WRITE, JOB_CANCEL, JOB_DISCARD, JOBS_RETRY, QUEUE_PAUSE, QUEUE_RESUME, SLOT_ENQUEUE,
+    },
 };
+use futures_util::StreamExt as _;
 use redis::{AsyncCommands as _, Script};
 
 use crate::support::scripts::{DONE, Scripts, Settling};
@@ -177,6 +182,32 @@ async fn a_report_is_announced_when_its_status_is_another_one() {
 
     assert_eq!(before, ["", "ok", "", "down"]);
     assert_eq!(scripts.redis.xlen::<_, u32>(scripts.keys.events()).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_pause_keeps_its_beginning_and_ends_once_with_a_wake_up() {
+    let mut scripts = Scripts::start().await;
+    let paused = [scripts.queue.paused()];
+    let resumed = [scripts.queue.paused(), scripts.keys.wake()];
+    let mut messages = scripts.messages().await;
+
+    let mut pauses = Vec::<u8>::new();
+    pauses.push(scripts.call(&QUEUE_PAUSE, &paused, &[]).await.expect("redis answers"));
+    let since: u64 = scripts.redis.get(&paused[0]).await.expect("redis answers");
+    pauses.push(scripts.call(&QUEUE_PAUSE, &paused, &[]).await.expect("redis answers"));
+    let still: u64 = scripts.redis.get(&paused[0]).await.expect("redis answers");
+    let mut resumes = Vec::<u8>::new();
+    for _ in 0..2 {
+        let answer = scripts.call(&QUEUE_RESUME, &resumed, &words(["upload"])).await;
+        resumes.push(answer.expect("redis answers"));
+    }
+
+    assert_eq!((pauses, resumes, still), (vec![1, 0], vec![1, 0], since));
+    assert!((scripts.now_ms().await - since as f64).abs() < 60_000.0, "{since}");
+    assert!(!scripts.redis.exists::<_, bool>(&paused[0]).await.expect("redis answers"));
+    let woken = tokio::time::timeout(Duration::from_secs(10), messages.next()).await;
+    let woken = woken.expect("somebody is told").expect("it is connected").get_payload::<String>();
+    assert_eq!(woken.expect("it is a text"), "upload");
 }
 
 #[tokio::test]
