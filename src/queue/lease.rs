@@ -52,13 +52,15 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// `timeout`: how long the delivery may run.
     pub(super) fn begin(
         held: &Leases,
         key: LeaseKey,
+        timeout: Duration,
         slot: OwnedSemaphorePermit,
         returns: mpsc::UnboundedSender<Command>,
     ) -> Self {
-        let clock = Clock::start(key.kind.timeout());
+        let clock = Clock::start(timeout);
         let lost = held.insert(key.clone(), clock.clone());
         Self { key, clock, lost, held: held.clone(), returns: Some(returns), slot: Some(slot) }
     }
@@ -182,7 +184,7 @@ mod tests {
         let (returns, returned) = mpsc::unbounded_channel();
         let key = LeaseKey { kind: Kind::Upload, id: b"job".to_vec(), token: "token".into() };
         let slot = Arc::clone(slots).try_acquire_owned().expect("a slot is free");
-        (Lease::begin(held, key, slot, returns), returned)
+        (Lease::begin(held, key, Duration::from_secs(90), slot, returns), returned)
     }
 
     #[test]
