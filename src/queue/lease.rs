@@ -204,4 +204,17 @@ mod tests {
         assert!(left.try_recv().is_err() && held.is_empty());
         assert_eq!(slots.available_permits(), 2);
     }
+    #[test]
+    fn a_lease_is_renewed_until_its_job_is_ten_seconds_past_its_deadline() {
+        let (held, limit) = (Leases::default(), Duration::from_secs(90));
+        for (token, used) in [("in-time", 89), ("late", 99), ("left-to-the-reaper", 101)] {
+            let key = LeaseKey { kind: Kind::Upload, id: b"job".to_vec(), token: token.into() };
+            drop(held.insert(key, Clock::of_test(limit, Duration::from_secs(used))));
+        }
+
+        let mut renewed: Vec<_> = held.renewable().into_iter().map(|key| key.token).collect();
+
+        renewed.sort();
+        assert_eq!(renewed, ["in-time", "late"]);
+    }
 }
