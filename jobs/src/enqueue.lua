@@ -31,18 +31,25 @@ local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now_text = string.format('%.0f', now_ms)
 local was_empty = redis.call('LLEN', active) == 0
 local next_holder = 6
-local ready = {}
 local answers = {}
+-- What is written once for all of them.
+local payloads, ready = {}, {}
+-- Jobs that this call has pushed: their payloads are not there yet.
+local pushed = {}
 
-local metas = {}
+local ids, metas = {}, {}
 for at = FIRST, #ARGV, WIDTH do
+  ids[#ids + 1] = ARGV[at]
   metas[#metas + 1] = meta .. ARGV[at]
 end
--- Most calls bring new jobs: one question for all of them.
-local all_new = #metas > 0 and redis.call('EXISTS', unpack(metas)) == 0
+-- Most calls bring new jobs: two questions for all of them. A payload that is there without its hash came by hand.
+local all_new = #ids > 0 and redis.call('EXISTS', unpack(metas)) == 0
+for _, payload in ipairs(all_new and redis.call('HMGET', data, unpack(ids)) or {}) do
+  all_new = all_new and not payload
+end
 
 local function known(job)
-  return redis.call('HEXISTS', data, job) == 1 or redis.call('EXISTS', meta .. job) == 1
+  return pushed[job] or redis.call('HEXISTS', data, job) == 1 or redis.call('EXISTS', meta .. job) == 1
 end
 
 local function same_payload(job, payload)
@@ -54,8 +61,9 @@ local function same_payload(job, payload)
   return not kept or kept == '' or kept == payload
 end
 
--- Its payload is kept already.
 local function push(job, payload, max_attempts, run_at_ms, key, holder)
+  pushed[job] = true
+  payloads[#payloads + 1], payloads[#payloads + 2] = job, payload
   redis.call('HSET', meta .. job, 'attempts', '0', 'max_attempts', max_attempts, 'status', 'Pending',
     'dr_seen', job, 'dr_enqueued_at', now_text)
   if holder then
@@ -89,7 +97,7 @@ for at = FIRST, #ARGV, WIDTH do
     answer = { same_payload(held_by, payload) and 2 or 3, held_by }
   elseif run_at_ms and run_at_ms > now_ms + ahead_ms then
     answer = { known(job) and 0 or 4, job }
-  elseif (not all_new and redis.call('EXISTS', meta .. job) == 1) or redis.call('HSETNX', data, job, payload) == 0 then
+  elseif pushed[job] or not all_new and known(job) then
     answer = { 0, job }
   else
     push(job, payload, max_attempts, run_at_ms, key, holder)
@@ -98,6 +106,9 @@ for at = FIRST, #ARGV, WIDTH do
   answers[#answers + 1] = answer
 end
 
+if #payloads > 0 then
+  redis.call('HSET', data, unpack(payloads))
+end
 if #ready > 0 then
   redis.call('RPUSH', active, unpack(ready))
   if was_empty then

@@ -2,6 +2,10 @@
 //!
 //! A released binary cannot be told to stop.
 
+use std::time::Duration;
+
+use darkroom_jobs::Kind;
+
 /// What a delivery goes through; a job without a picture skips those in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -55,6 +59,21 @@ impl Step {
     }
 }
 
+impl super::Worker {
+    /// How long a delivery of this job may run: as long as its kind allows, unless a test wants otherwise.
+    #[cfg_attr(
+        not(feature = "test-hooks"),
+        expect(unused_variables, reason = "every job of a kind has the same time")
+    )]
+    pub fn timeout(&self, kind: Kind, job: &[u8]) -> Duration {
+        #[cfg(feature = "test-hooks")]
+        if let Some(timeout) = self.stop_at.iter().find_map(|stop| stop.timeout_of(job)) {
+            return timeout;
+        }
+        kind.timeout()
+    }
+}
+
 #[cfg(feature = "test-hooks")]
 pub use stop::{Deed, StopAt};
 
@@ -67,6 +86,7 @@ mod stop {
             Arc,
             atomic::{AtomicBool, Ordering},
         },
+        time::Duration,
     };
 
     use darkroom_jobs::JobId;
@@ -84,10 +104,12 @@ mod stop {
         Abort,
         /// Calls itself until the stack of its thread is used up, which ends the process.
         Overflow,
+        /// Takes memory until the system gives none, which ends the process. A test limits what it gives.
+        Exhaust,
     }
 
     /// One place to stop, written as `step,word…`: `stored`, `fetched,panic`, `fetched,abort,job=ID`,
-    /// `settling,job=ID,until=/a/file`.
+    /// `settling,job=ID,until=/a/file`, `fetched,job=ID,timeout=2000`.
     #[derive(Clone, Debug)]
     pub struct StopAt {
         /// The step.
@@ -98,6 +120,8 @@ mod stop {
         pub until: Option<PathBuf>,
         /// Each delivery of this job; else the first delivery that comes so far.
         job: Option<JobId>,
+        /// The time that each delivery of that job may take, in the place of its kind's.
+        timeout: Option<Duration>,
         taken: Arc<AtomicBool>,
     }
 
@@ -110,6 +134,11 @@ mod stop {
                     None => !self.taken.swap(true, Ordering::Relaxed),
                 }
         }
+
+        /// The time that a delivery of this job may take, when it is another one than its kind's.
+        pub fn timeout_of(&self, job: &[u8]) -> Option<Duration> {
+            self.timeout.filter(|_| self.job.as_ref().is_some_and(|meant| meant.as_str().as_bytes() == job))
+        }
     }
 
     impl FromStr for StopAt {
@@ -120,21 +149,23 @@ mod stop {
             let name = words.next().unwrap_or_default();
             let step = Step::ALL.into_iter().find(|step| step.as_str() == name);
             let step = step.ok_or_else(|| format!("no step is called {name:?}"))?;
-            let mut stop = Self { step, deed: Deed::Hold, until: None, job: None, taken: Arc::default() };
+            let taken = Arc::default();
+            let mut stop = Self { step, deed: Deed::Hold, until: None, job: None, timeout: None, taken };
             for word in words {
                 match word.split_once('=') {
                     None if word == "panic" => stop.deed = Deed::Panic,
                     None if word == "abort" => stop.deed = Deed::Abort,
                     None if word == "overflow" => stop.deed = Deed::Overflow,
+                    None if word == "exhaust" => stop.deed = Deed::Exhaust,
                     Some(("until", file)) => stop.until = Some(file.into()),
                     Some(("job", id)) => {
                         stop.job = Some(id.parse().map_err(|_| format!("no job id: {id:?}"))?)
                     }
-                    _ => {
-                        return Err(format!(
-                            "neither panic, abort, overflow, until=FILE nor job=ID: {word:?}"
-                        ));
+                    Some(("timeout", ms)) => {
+                        let ms = ms.parse().map_err(|_| format!("no milliseconds: {ms:?}"))?;
+                        stop.timeout = Some(Duration::from_millis(ms));
                     }
+                    _ => return Err(format!("no word that is known: {word:?}")),
                 }
             }
             Ok(stop)

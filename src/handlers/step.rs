@@ -26,9 +26,19 @@ async fn hold(stop: &config::steps::StopAt) {
         Deed::Panic => panic!("panicked at step {}, as a test asked", stop.step.as_str()),
         Deed::Abort => std::process::abort(),
         Deed::Overflow => drop(overflow(0)),
+        Deed::Exhaust => exhaust(),
     }
     while !stop.until.as_ref().is_some_and(|file| file.exists()) {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// Never comes back: Rust ends the process when it is given no memory. Pages are asked for, and not written to.
+#[cfg(feature = "test-hooks")]
+fn exhaust() -> ! {
+    let mut held = Vec::new();
+    loop {
+        held.push(std::hint::black_box(Vec::<u8>::with_capacity(1 << 30)));
     }
 }
 

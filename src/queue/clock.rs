@@ -43,6 +43,13 @@ impl Clock {
         Self(Arc::new(Inner { limit, time: Mutex::new(time), changed: Notify::new() }))
     }
 
+    /// One that stands still, of which so much was used.
+    #[cfg(test)]
+    pub(super) fn of_test(limit: Duration, used: Duration) -> Self {
+        let time = Time { used, running: None };
+        Self(Arc::new(Inner { limit, time: Mutex::new(time), changed: Notify::new() }))
+    }
+
     /// Stops the clock, or lets it go on.
     pub fn stand_still(&self, still: bool) {
         {

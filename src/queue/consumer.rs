@@ -156,7 +156,7 @@ impl Consumer {
             redis: connection::managed(&client)?,
             keys: keys.clone(),
             upkeep: Upkeep::new(keys.clone(), worker, metrics.clone()),
-            lease: worker.lease,
+            settings: worker.clone(),
             leases: leases.clone(),
             breaker: breaker.clone(),
             metrics: metrics.clone(),

@@ -52,13 +52,15 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// `timeout`: how long the delivery may run.
     pub(super) fn begin(
         held: &Leases,
         key: LeaseKey,
+        timeout: Duration,
         slot: OwnedSemaphorePermit,
         returns: mpsc::UnboundedSender<Command>,
     ) -> Self {
-        let clock = Clock::start(key.kind.timeout());
+        let clock = Clock::start(timeout);
         let lost = held.insert(key.clone(), clock.clone());
         Self { key, clock, lost, held: held.clone(), returns: Some(returns), slot: Some(slot) }
     }
@@ -182,7 +184,7 @@ mod tests {
         let (returns, returned) = mpsc::unbounded_channel();
         let key = LeaseKey { kind: Kind::Upload, id: b"job".to_vec(), token: "token".into() };
         let slot = Arc::clone(slots).try_acquire_owned().expect("a slot is free");
-        (Lease::begin(held, key, slot, returns), returned)
+        (Lease::begin(held, key, Duration::from_secs(90), slot, returns), returned)
     }
 
     #[test]
@@ -201,5 +203,18 @@ mod tests {
         assert!(matches!(given.try_recv(), Ok(Command::Return(..))));
         assert!(left.try_recv().is_err() && held.is_empty());
         assert_eq!(slots.available_permits(), 2);
+    }
+    #[test]
+    fn a_lease_is_renewed_until_its_job_is_ten_seconds_past_its_deadline() {
+        let (held, limit) = (Leases::default(), Duration::from_secs(90));
+        for (token, used) in [("in-time", 89), ("late", 99), ("left-to-the-reaper", 101)] {
+            let key = LeaseKey { kind: Kind::Upload, id: b"job".to_vec(), token: token.into() };
+            drop(held.insert(key, Clock::of_test(limit, Duration::from_secs(used))));
+        }
+
+        let mut renewed: Vec<_> = held.renewable().into_iter().map(|key| key.token).collect();
+
+        renewed.sort();
+        assert_eq!(renewed, ["in-time", "late"]);
     }
 }

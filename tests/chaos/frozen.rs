@@ -7,7 +7,7 @@ use darkroom::config::steps::Step;
 use crate::{
     scene::{AS_RELEASED, Scene},
     size::size,
-    timeline::{Hit, recoveries},
+    timeline::{Moment, recoveries},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,7 +21,7 @@ async fn a_worker_that_was_frozen_finds_its_jobs_done_reports_nothing_and_lives_
     scene.enqueue(jobs).await;
     frozen.reached(Step::Fetched).await;
 
-    let (hit, since) = (Hit::of(&frozen), Instant::now());
+    let (hit, since) = (Moment::of(&frozen), Instant::now());
     frozen.signal("STOP");
     let second = scene.worker(settings);
     let tally = scene.settled().await;
@@ -34,12 +34,12 @@ async fn a_worker_that_was_frozen_finds_its_jobs_done_reports_nothing_and_lives_
     scene.enqueue(10).await;
     let after = scene.settled().await;
 
-    let told = |job| after.receipts.iter().find(|receipt| receipt.job_id == job);
-    assert!(tally.receipts.iter().all(|receipt| told(receipt.job_id.clone()) == Some(receipt)));
     let mut row = scene.row("3 frozen process (SIGSTOP, SIGCONT)", &after).await;
     row.recoveries = recoveries(scene.darkroom.folder(), &[hit]);
     row.note = format!("frozen for {} s, {} leases ran out", frozen_for.as_secs(), after.crashes);
+    row.hold();
+    let told = |job| after.receipts.iter().find(|receipt| receipt.job_id == job);
+    assert!(tally.receipts.iter().all(|receipt| told(receipt.job_id.clone()) == Some(receipt)));
     assert_eq!((before, after.done(), row.burnt), (jobs, jobs + 10, 0), "{:?}", after.failures());
     assert!(frozen.is_running() && after.crashes > 0);
-    row.hold();
 }

@@ -41,15 +41,15 @@ async fn a_full_redis_refuses_new_jobs_while_all_others_are_renewed_retried_hand
     max_memory(&mut scene.darkroom, "0").await;
     let taken = scene.darkroom.producer.enqueue(late).await.expect("there is room again");
 
+    let mut row = scene.row("8 maxmemory reached", &tally).await;
+    row.note = format!("enqueue is refused with queue_full; {} leases ran out", tally.crashes);
+    row.hold();
     let code = |answer: Result<_, darkroom_jobs::EnqueueError>| answer.map_err(|refused| refused.code());
     assert_eq!([code(refused), code(still_refused)], [Err(ErrorCode::QueueFull), Err(ErrorCode::QueueFull)]);
     assert_eq!((exit, tally.done()), (Some(0), jobs + 1), "{:?}", tally.failures());
     assert_eq!(scene.darkroom.final_receipt(&taken).await.status, Status::Done);
     assert!(leases_kept > 0 && second.is_running());
-    let mut row = scene.row("8 maxmemory reached", &tally).await;
-    row.note = format!("enqueue is refused with queue_full; {} leases ran out", tally.crashes);
     assert_eq!(tally.crashes, 0, "a lease was not renewed");
-    row.hold();
 }
 
 async fn max_memory(darkroom: &mut TestDarkroom, bytes: &str) {

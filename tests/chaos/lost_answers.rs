@@ -1,6 +1,8 @@
 //! Each script is applied, but its answer is lost with the connection: whoever asked asks again, and nothing happens twice.
+//!
+//! `LOST` says where. Those of an erasure are in `lost_answers_erasure`, those beside the jobs in `lost_answers_beside`.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use darkroom::{
     config::steps::Step,
@@ -17,26 +19,82 @@ use crate::{
     wire::{Fault, Wire},
 };
 
+/// Each script, and the test that loses its answer.
+const LOST: [(&str, &str); 22] = [
+    ("enqueue", "an_enqueue_whose_answer_is_lost_is_repeated_and_each_job_waits_once"),
+    ("health_write", "a_look_at_the_bucket_whose_answers_are_lost_is_enqueued_once_and_reported"),
+    ("job_cancel", "what_a_person_asks_for_whose_answer_is_lost_is_done_and_may_be_asked_for_again"),
+    ("job_discard", "what_a_person_asks_for_whose_answer_is_lost_is_done_and_may_be_asked_for_again"),
+    ("jobs_claim", "a_claim_whose_answer_is_lost_leaves_a_lease_that_runs_out"),
+    ("jobs_of_owner", "an_erasure_of_which_an_answer_is_lost_asks_again_and_proves_the_same"),
+    ("jobs_retry", "what_a_person_asks_for_whose_answer_is_lost_is_done_and_may_be_asked_for_again"),
+    ("jobs_scrub", "an_erasure_of_which_an_answer_is_lost_asks_again_and_proves_the_same"),
+    ("jobs_settle", "a_settlement_whose_answer_is_lost_is_repeated_and_stands_once"),
+    ("jobs_stamp", "an_erasure_of_which_an_answer_is_lost_asks_again_and_proves_the_same"),
+    ("layout_raise", "a_layout_whose_answer_is_lost_is_asked_for_again_before_anything_is_claimed"),
+    ("lease_return", "a_hand_back_whose_answer_is_lost_is_repeated_and_the_job_waits_once"),
+    ("leases_extend", "a_renewal_whose_answer_is_lost_costs_no_lease"),
+    ("note_write", "an_erasure_of_which_an_answer_is_lost_asks_again_and_proves_the_same"),
+    ("owner_bury", "an_erasure_of_which_an_answer_is_lost_asks_again_and_proves_the_same"),
+    ("pace_take", "a_turn_at_a_host_whose_answer_is_lost_is_taken_again"),
+    ("queue_pause", "what_a_person_asks_for_whose_answer_is_lost_is_done_and_may_be_asked_for_again"),
+    ("queue_resume", "what_a_person_asks_for_whose_answer_is_lost_is_done_and_may_be_asked_for_again"),
+    ("queues_tick", "an_upkeep_whose_answer_is_lost_is_done_again_a_second_later"),
+    ("slot_enqueue", "a_look_at_the_bucket_whose_answers_are_lost_is_enqueued_once_and_reported"),
+    ("tombstone_write", "a_tombstone_whose_answer_is_lost_is_written_again"),
+    ("worker_beat", "a_beat_whose_answer_is_lost_is_told_again_and_the_process_is_known_once"),
+];
+
+#[test]
+fn the_answer_of_every_script_is_lost_in_a_test() {
+    let sources = [
+        include_str!("lost_answers.rs"),
+        include_str!("lost_answers_beside.rs"),
+        include_str!("lost_answers_erasure.rs"),
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/queue/lua");
+    let files = std::fs::read_dir(folder).expect("the scripts are there");
+    let names = files.map(|file| file.expect("it can be read").path());
+    let names = names.map(|path| path.file_stem().expect("it has a name").to_string_lossy().into_owned());
+    let scripts: BTreeSet<_> = names.chain(["enqueue".into()]).collect();
+
+    assert_eq!(LOST.map(|(script, _)| script.to_owned()).into_iter().collect::<BTreeSet<_>>(), scripts);
+    for (script, test) in LOST {
+        let bodies =
+            sources.iter().filter_map(|source| source.split_once(&format!("\nasync fn {test}() {{")));
+        let body = bodies.map(|(_, rest)| rest.split("\n}\n").next().unwrap_or(rest)).next();
+        let body = body.unwrap_or_else(|| panic!("no test is called {test}"));
+        let word = if script == "enqueue" { "enqueue.lua".into() } else { script.to_uppercase() };
+        assert!(body.contains(&word), "{test} does not call {script}");
+    }
+}
+
 /// What a full run does to the answer of each script; a quick one tears it.
-fn faults() -> &'static [Fault] {
+pub fn faults() -> &'static [Fault] {
     size(&[Fault::Torn], &[Fault::Torn, Fault::Cut, Fault::HalfClosed, Fault::Silent])
 }
 
 /// Those that are found out at once, and not when the time for an answer is over.
-fn closing() -> impl Iterator<Item = Fault> {
+pub fn closing() -> impl Iterator<Item = Fault> {
     faults().iter().copied().filter(|fault| *fault != Fault::Silent)
 }
 
 /// A worker of one queue whose connection breaks at its first call of the script.
 async fn cut_off(darkroom: &mut TestDarkroom, script: &Script, fault: Fault, kind: Kind) -> (Wire, Worker) {
+    cut_off_with(darkroom, script, fault, &[("DARKROOM_QUEUES", kind.as_str())]).await
+}
+
+/// The same of a worker with these settings.
+pub async fn cut_off_with(
+    darkroom: &mut TestDarkroom,
+    script: &Script,
+    fault: Fault,
+    settings: &[(&str, &str)],
+) -> (Wire, Worker) {
     load(&mut darkroom.redis, script).await;
     let wire = Wire::at_first_call(script, fault, &darkroom.services.redis.url()).await;
-    let more = [
-        ("DARKROOM_REDIS_URL", &*wire.url),
-        ("DARKROOM_SHUTDOWN_MS", "300"),
-        ("DARKROOM_QUEUES", kind.as_str()),
-    ];
-    let worker = darkroom.worker_stopping_at(Step::Fetched, &more);
+    let more = [("DARKROOM_REDIS_URL", &*wire.url), ("DARKROOM_SHUTDOWN_MS", "300")];
+    let worker = darkroom.worker_stopping_at(Step::Fetched, &[&more[..], settings].concat());
     (wire, worker)
 }
 
@@ -46,7 +104,7 @@ async fn load(redis: &mut redis::aio::MultiplexedConnection, script: &Script) {
 }
 
 /// Status, deliveries, attempts.
-fn life(receipt: &Receipt) -> (Status, u32, u32) {
+pub fn life(receipt: &Receipt) -> (Status, u32, u32) {
     (receipt.status, receipt.deliveries, receipt.attempts)
 }
 

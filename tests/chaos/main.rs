@@ -28,6 +28,8 @@ mod frozen;
 mod full;
 mod garbage;
 mod lost_answers;
+mod lost_answers_beside;
+mod lost_answers_erasure;
 mod model;
 mod poison;
 mod redis_outages;

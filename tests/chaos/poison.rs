@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use darkroom_jobs::{ErrorCode, JobId, Receipt, Status};
 use redis::AsyncCommands as _;
 
-use crate::{scene::Scene, size::is_full, support::darkroom::picture};
+use crate::{scene::Scene, size::size, support::darkroom::picture};
 
 const SCHEDULED: &str = "{darkroom}:upload:scheduled";
 
@@ -19,6 +19,11 @@ async fn a_job_that_overflows_its_stack_is_poison_and_its_neighbours_are_done() 
     dies_of("overflow", "9 poison: stack overflow").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_uses_up_the_memory_of_its_process_is_poison_and_its_neighbours_are_done() {
+    dies_of("exhaust", "9 poison: out of memory").await;
+}
+
 /// A supervisor starts the worker again each time that the job has ended it.
 async fn dies_of(manner: &str, scenario: &'static str) {
     let mut scene = Scene::start(Duration::from_millis(20)).await;
@@ -27,7 +32,7 @@ async fn dies_of(manner: &str, scenario: &'static str) {
     let stop = format!("fetched,{manner},job={poison}");
     // No crash may be taken for an outage, in which none is counted.
     let settings = [("DARKROOM_TEST_STOP_AT", &*stop), ("DARKROOM_OUTAGE_MS", "60000")];
-    let mut worker = scene.worker(&settings);
+    let mut worker = scene.worker_of_limited_memory(&settings);
 
     let (deadline, mut deaths) = (Instant::now() + Duration::from_secs(200), 0);
     let receipt = loop {
@@ -38,7 +43,7 @@ async fn dies_of(manner: &str, scenario: &'static str) {
         if !worker.is_running() {
             deaths += 1;
             scene.enqueue(5).await;
-            worker = scene.worker(&settings);
+            worker = scene.worker_of_limited_memory(&settings);
         }
         // From the third crash on it waits for minutes: here its time comes at once.
         let mut redis = scene.darkroom.redis.clone();
@@ -50,24 +55,21 @@ async fn dies_of(manner: &str, scenario: &'static str) {
     };
     let tally = scene.settled().await;
 
+    let mut row = scene.row(scenario, &tally).await;
+    row.note = format!("{deaths} processes died, then the job was dead: poison");
+    row.hold();
     let code = receipt.error.as_ref().map(|error| error.code);
     assert_eq!((receipt.status, code, deaths), (Status::Failed, Some(ErrorCode::Poison), 8));
     assert_eq!(tally.done(), scene.jobs.len() - 1, "{:?}", tally.failures());
     assert!(worker.is_running());
-    let mut row = scene.row(scenario, &tally).await;
-    row.note = format!("{deaths} processes died, then the job was dead: poison");
-    row.hold();
 }
 
-/// Takes 5 minutes: an upload has three times 90 s.
+/// In a full run it takes 5 minutes: an upload has three times 90 s. A quick one has three times 2 s for this job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_never_ends_is_dead_after_three_time_outs_and_its_neighbours_are_done() {
-    if !is_full() {
-        return println!("left out: it takes 5 minutes, which `make chaos` has");
-    }
     let mut scene = Scene::start(Duration::from_millis(20)).await;
     let endless = scene.upload(picture("plain.jpg")).await;
-    let stop = format!("fetched,job={endless}");
+    let stop = format!("fetched,job={endless}{}", size(",timeout=2000", ""));
     let mut worker = scene.worker(&[("DARKROOM_TEST_STOP_AT", &*stop)]);
 
     let (deadline, mut receipt) = (Instant::now() + Duration::from_secs(360), None);
@@ -78,14 +80,14 @@ async fn a_job_that_never_ends_is_dead_after_three_time_outs_and_its_neighbours_
     }
     let tally = scene.settled().await;
 
+    let mut row = scene.row("9 poison: never ends", &tally).await;
+    row.note = "three time-outs, then the job was dead: job_timeout".into();
+    row.hold();
     let receipt = receipt.expect("it is dead in the end");
     let code = receipt.error.as_ref().map(|error| error.code);
     assert_eq!((receipt.status, code, receipt.attempts), (Status::Failed, Some(ErrorCode::JobTimeout), 3));
     assert_eq!(tally.done(), scene.jobs.len() - 1, "{:?}", tally.failures());
     assert!(worker.is_running());
-    let mut row = scene.row("9 poison: never ends", &tally).await;
-    row.note = "three time-outs, then the job was dead: job_timeout".into();
-    row.hold();
 }
 
 async fn final_receipt(scene: &Scene, job: &JobId) -> Option<Receipt> {

@@ -36,6 +36,7 @@ async fn tell(darkroom: &mut TestDarkroom, words: &[&str]) {
 #[tokio::test]
 async fn a_result_is_kept_while_redis_is_dead_and_settled_once_when_it_is_back() {
     let mut darkroom = TestDarkroom::start().await;
+    darkroom.always_on_disk().await;
     let (mut worker, job) = held(&darkroom, Step::Settling).await;
 
     darkroom.services.redis.kill().await.expect("it runs");
@@ -60,6 +61,7 @@ async fn a_result_is_kept_while_redis_is_dead_and_settled_once_when_it_is_back()
 #[tokio::test]
 async fn a_job_that_runs_while_redis_dies_and_returns_keeps_its_lease_and_is_run_once() {
     let mut darkroom = TestDarkroom::start().await;
+    darkroom.always_on_disk().await;
     let (mut worker, job) = held(&darkroom, Step::Fetched).await;
     let (waiting, _) = darkroom.upload(picture("plain.png")).await;
     let (waiting_too, _) = darkroom.upload(picture("plain.png")).await;
@@ -87,6 +89,7 @@ async fn a_job_that_runs_while_redis_dies_and_returns_keeps_its_lease_and_is_run
 #[tokio::test]
 async fn a_worker_that_starts_before_redis_waits_for_it() {
     let mut darkroom = TestDarkroom::start().await;
+    darkroom.always_on_disk().await;
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
     darkroom.services.redis.kill().await.expect("it runs");
 

@@ -21,17 +21,19 @@ pub struct Row {
 }
 
 impl Row {
-    /// Prints the row, and fails when something was lost.
-    pub fn hold(mut self) {
+    /// Prints the row, and fails when something was lost. Called before a test asserts anything else: a run that fails shows
+    /// what it came to.
+    pub fn hold(&self) {
         static HEAD: Once = Once::new();
         HEAD.call_once(|| {
             print("| scenario | enqueued | completed | duplicates | lost | attempts burnt | recovery p50 | max | |");
             print("|---|---|---|---|---|---|---|---|---|");
         });
-        self.recoveries.sort_unstable();
-        let at = |index: usize| self.recoveries.get(index).map_or("–".into(), seconds);
-        let (middle, last) = (at(self.recoveries.len() / 2), at(self.recoveries.len().wrapping_sub(1)));
-        let Self { scenario, enqueued, completed, duplicates, lost, burnt, note, .. } = &self;
+        let mut recoveries = self.recoveries.clone();
+        recoveries.sort_unstable();
+        let at = |index: usize| recoveries.get(index).map_or("–".into(), seconds);
+        let (middle, last) = (at(recoveries.len() / 2), at(recoveries.len().wrapping_sub(1)));
+        let Self { scenario, enqueued, completed, duplicates, lost, burnt, note, .. } = self;
         print(&format!(
             "| {scenario} | {enqueued} | {completed} | {duplicates} | {lost} | {burnt} | {middle} | {last} | {note} |"
         ));

@@ -19,10 +19,7 @@ use tokio::task::JoinHandle;
 use crate::{
     bucket::CountingBucket,
     report::Row,
-    support::{
-        darkroom::{TestDarkroom, Worker},
-        invariant,
-    },
+    support::darkroom::{TestDarkroom, Worker},
     timeline,
 };
 
@@ -55,6 +52,8 @@ pub struct Tally {
     pub receipts: Vec<Receipt>,
     /// Deliveries whose lease ran out.
     pub crashes: usize,
+    /// Jobs that this befell more than twice: from the third time on they wait, for a minute at first.
+    pub thrice: HashSet<JobId>,
 }
 
 impl Tally {
@@ -88,14 +87,23 @@ impl Scene {
 
     /// A worker with 8 slots for uploads and 8 for ingests, whose log tells the steps of its jobs.
     pub fn worker(&self, more: &[(&str, &str)]) -> Worker {
-        self.worker_of(env!("CARGO_BIN_EXE_darkroom").as_ref(), more)
+        self.darkroom.worker(&self.settings(more))
     }
 
     /// The same, of another build of darkroom.
     pub fn worker_of(&self, program: &Path, more: &[(&str, &str)]) -> Worker {
+        self.darkroom.worker_of(program, &self.settings(more))
+    }
+
+    /// The same that the system gives 16 GiB of addresses at most.
+    pub fn worker_of_limited_memory(&self, more: &[(&str, &str)]) -> Worker {
+        self.darkroom.worker_within(16 << 20, &self.settings(more))
+    }
+
+    fn settings<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let slots = [("DARKROOM_CONCURRENCY_UPLOAD", "8"), ("DARKROOM_CONCURRENCY_INGEST", "8")];
         let ours = [("S3_ENDPOINT_URL", &*self.bucket.endpoint_url), timeline::STEPS];
-        self.darkroom.worker_of(program, &[&slots[..], &ours, more].concat())
+        [&slots[..], &ours, more].concat()
     }
 
     pub async fn enqueue(&mut self, count: usize) {
@@ -132,7 +140,7 @@ impl Scene {
     /// Waits, at most 300 s, until every job is settled for good; those that are not are missing in the tally.
     pub async fn settled(&self) -> Tally {
         let deadline = Instant::now() + PATIENCE;
-        let mut tally = Tally { receipts: Vec::new(), crashes: 0 };
+        let mut tally = Tally { receipts: Vec::new(), crashes: 0, thrice: HashSet::new() };
         let mut left: Vec<&LoadJob> = self.jobs.iter().collect();
         while !left.is_empty() && Instant::now() < deadline {
             let mut redis = self.redis().await;
@@ -141,7 +149,9 @@ impl Scene {
                 for (job, known) in some.iter().zip(known(&mut redis, some).await) {
                     match known {
                         (Some(result), crashes) => {
-                            tally.crashes += crashes.unwrap_or(0);
+                            let crashes = crashes.unwrap_or(0);
+                            tally.crashes += crashes;
+                            tally.thrice.extend((crashes > 2).then(|| job.id.clone()));
                             tally.receipts.push(Receipt::from_result(&result).expect("it is a receipt"));
                         }
                         (None, _) => waiting.push(*job),
@@ -157,7 +167,7 @@ impl Scene {
         tally
     }
 
-    /// The row of a scenario whose jobs are settled. Looks at the queues: each job has to be where it belongs.
+    /// The row of a scenario whose jobs are settled. Each has to be where it belongs: [`TestDarkroom`] looks when it is dropped.
     pub async fn row(&self, scenario: &'static str, tally: &Tally) -> Row {
         let objects = self.objects().await;
         let done = tally.receipts.iter().filter(|receipt| receipt.status == Status::Done);
@@ -165,7 +175,6 @@ impl Scene {
         let is_kept = |job: &&LoadJob| done.contains(&job.id) && objects.contains(job.key.as_str());
         let completed = self.jobs.iter().filter(is_kept).count();
         let failed = tally.receipts.len() - done.len();
-        invariant::every_job_is_in_one_place(&self.darkroom.services.redis.url(), "darkroom");
         Row {
             scenario,
             enqueued: self.jobs.len(),

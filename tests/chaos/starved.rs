@@ -38,9 +38,9 @@ async fn no_lease_is_lost_while_all_cores_decode() {
         lease.parse::<u64>().expect("a number") / 1000,
         took.as_secs_f64()
     );
+    row.hold();
     assert!(tally.receipts.iter().all(ran_once), "{:?}", tally.failures());
     assert!(worker.is_running() && lost_leases == 0);
-    row.hold();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,10 +65,10 @@ async fn jobs_that_take_five_times_their_lease_are_run_once_each() {
 
     let mut row = scene.row("5 jobs of 5 leases, concurrency 1, 2 workers", &tally).await;
     row.note = format!("lease {} s", lease_ms / 1000);
+    row.hold();
     assert!(tally.receipts.iter().all(ran_once), "{:?}", tally.failures());
     assert_eq!((row.duplicates, row.burnt), (0, 0));
     assert!(workers.iter_mut().all(|worker| worker.is_running()));
-    row.hold();
 }
 
 fn ran_once(receipt: &Receipt) -> bool {

@@ -1,6 +1,7 @@
 //! A wire to Redis that plays faults on answers: lost, torn in the middle, late, closed on one side, or never there again.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -41,7 +42,7 @@ pub struct Wire {
 /// What its connections share.
 struct Plan {
     choose: Box<Choice>,
-    played: AtomicUsize,
+    played: Mutex<Vec<Fault>>,
     /// How often all that stood fell silent.
     silences: AtomicUsize,
 }
@@ -50,6 +51,9 @@ struct Plan {
 type Choice = dyn Fn(&[u8]) -> Option<Fault> + Send + Sync;
 
 impl Wire {
+    /// How many kinds of faults [`Wire::at_random`] plays.
+    pub const KINDS: usize = 4;
+
     /// Leads to the server at `url`, without a fault until it [falls silent](Self::fall_silent).
     pub async fn clear(url: &str) -> Self {
         Self::leading_to(url, Box::new(|_| None)).await
@@ -70,11 +74,12 @@ impl Wire {
         Self::leading_to(url, Box::new(choose)).await
     }
 
-    /// Leads to the server at `url`; plays some fault at one call of a script in so many.
+    /// Leads to the server at `url`; plays a fault at one call of a script in so many, one kind after the other.
     pub async fn at_random(one_in: u32, url: &str) -> Self {
+        let turn = AtomicUsize::new(0);
         let choose = move |request: &[u8]| {
             let is_call = request.windows(7).any(|bytes| bytes == b"EVALSHA");
-            (is_call && fastrand::u32(..one_in) == 0).then(|| match fastrand::u32(..4) {
+            (is_call && fastrand::u32(..one_in) == 0).then(|| match turn.fetch_add(1, Ordering::SeqCst) % 4 {
                 0 => Fault::Cut,
                 1 => Fault::Torn,
                 2 => Fault::HalfClosed,
@@ -86,13 +91,19 @@ impl Wire {
 
     /// How many faults were played: a test that met none proves nothing.
     pub fn played(&self) -> usize {
-        self.plan.played.load(Ordering::SeqCst)
+        self.plan.played.lock().expect("nobody panics with it").len()
+    }
+
+    /// How many kinds of faults were played.
+    pub fn kinds_played(&self) -> usize {
+        let played = self.plan.played.lock().expect("nobody panics with it");
+        played.iter().map(std::mem::discriminant).collect::<HashSet<_>>().len()
     }
 
     async fn leading_to(url: &str, choose: Box<Choice>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let ours = format!("redis://{}", listener.local_addr().expect("it is bound"));
-        let plan = Plan { choose, played: AtomicUsize::new(0), silences: AtomicUsize::new(0) };
+        let plan = Plan { choose, played: Mutex::default(), silences: AtomicUsize::new(0) };
         let (target, plan) = (url.replace("redis://", ""), Arc::new(plan));
         let wire = Self { url: ours, plan: Arc::clone(&plan) };
         tokio::spawn(async move {
@@ -141,7 +152,7 @@ async fn answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, n
         if plan.silences.load(Ordering::SeqCst) > silences {
             fault = Some(Fault::Silent);
         }
-        plan.played.fetch_add(usize::from(fault.is_some()), Ordering::SeqCst);
+        plan.played.lock().expect("nobody panics with it").extend(fault);
         let mut answer = &buffer[..read];
         match fault {
             None => {}

@@ -112,11 +112,12 @@ fn is_test(file: &Path) -> bool {
     in_folder || file.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
 }
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn rust_files(folder: &str) -> Vec<PathBuf> {
+/// Below a folder of the repository.
+pub fn rust_files(folder: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {

@@ -58,6 +58,7 @@ mod presign;
 mod priorities;
 mod probe;
 mod producers;
+mod promises;
 mod scripts;
 mod scripts_former;
 mod scripts_health;

@@ -195,8 +195,9 @@ async fn a_retried_job_whose_picture_was_deleted_meanwhile_is_superseded() {
 async fn a_retried_poison_job_has_its_crashes_forgiven() {
     let darkroom = TestDarkroom::start().await;
     let (job, _) = darkroom.upload(picture("plain.jpg")).await;
-    let () =
-        darkroom.redis.clone().hset(format!("{META}{job}"), "dr_crashes", 8).await.expect("redis answers");
+    let crashed = [("dr_crashes", 8), ("dr_deliveries", 8)];
+    let meta = format!("{META}{job}");
+    let () = darkroom.redis.clone().hset_multiple(meta, &crashed).await.expect("redis answers");
     let _worker = darkroom.worker(&[]);
     assert_eq!(code(&darkroom.final_receipt(&job).await), Some(ErrorCode::Poison));
 

@@ -96,7 +96,7 @@ async fn a_stock_producers_time_is_kept() {
     let due: f64 = darkroom.redis.zscore("{darkroom}:upload:scheduled", id).await.expect("it waits");
     darkroom.final_receipt(&id.parse().expect("an id")).await;
     let first_ms: f64 =
-        darkroom.redis.hget(format!("{{darkroom}}:upload:meta:{id}"), "dr_first_at").await.expect("it ran");
+        darkroom.redis.hget(format!("{{darkroom}}:upload:meta:{id}"), "dr_leased_at").await.expect("it ran");
 
     assert!(first_ms >= due * 1000.0, "it ran at {first_ms}, and was due at {due} s");
 }

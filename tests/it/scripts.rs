@@ -2,7 +2,7 @@
 //!
 //! All calls are made by a user who may touch nothing but what the script's KEYS name.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use darkroom::queue::scripts::{JOBS_CLAIM, JOBS_SETTLE, LEASES_EXTEND, QUEUES_TICK, TOMBSTONE_WRITE};
 use darkroom_jobs::{Kind, ObjectKey};
@@ -271,4 +271,45 @@ async fn the_producers_script_touches_nothing_but_its_keys_and_pushes_each_job_o
     let holder = |answer: u8| (answer, "a".to_owned());
     assert_eq!(answers, [vec![holder(1), plain(1)], vec![holder(2), plain(0)], vec![holder(2), plain(0)]]);
     assert_eq!(scripts.active().await, ["a", "plain"]);
+}
+
+#[tokio::test]
+async fn a_job_that_is_named_twice_in_a_push_or_came_by_hand_is_pushed_once() {
+    let mut scripts = Scripts::start().await;
+    let script = Script::new(include_str!("../../jobs/src/enqueue.lua"));
+    let q = &scripts.queue;
+    let keys = [q.data(), q.meta_prefix(), q.active(), q.scheduled(), scripts.keys.wake()];
+    let says = |jobs: [&str; 2]| {
+        let rows = jobs.into_iter().flat_map(|job| [job, "pushed", "18", "", ""]);
+        ["{darkroom}:upload", "60000", "1000"].into_iter().chain(rows).map(str::to_owned).collect::<Vec<_>>()
+    };
+    scripts.ready("hand", "by hand").await;
+
+    let twice: Vec<(u8, String)> = scripts.call(&script, &keys, &says(["a", "a"])).await.unwrap();
+    let mixed: Vec<(u8, String)> = scripts.call(&script, &keys, &says(["b", "hand"])).await.unwrap();
+
+    let answers =
+        |answers: Vec<(u8, String)>| answers.into_iter().map(|(answer, _)| answer).collect::<Vec<_>>();
+    assert_eq!((answers(twice), answers(mixed)), (vec![1, 0], vec![1, 0]));
+    assert_eq!(scripts.active().await, ["hand", "a", "b"]);
+    let payload: String = scripts.redis.hget(scripts.queue.data(), "hand").await.unwrap();
+    assert_eq!(payload, "by hand");
+}
+
+#[tokio::test]
+async fn the_first_delivery_of_a_job_keeps_its_time_over_all_that_follow() {
+    let mut scripts = Scripts::start().await;
+    scripts.set_meta("a", "dr_leased_at", "7").await;
+    scripts.ready("a", "payload").await;
+
+    let mut firsts = Vec::new();
+    for token in ["t1", "t2", "t3"] {
+        firsts.push(scripts.claim(&[token]).await[0].first_ms);
+        assert_eq!(scripts.give_back("a", token).await, 1);
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+
+    let leased: u64 = scripts.meta("a").await["dr_leased_at"].parse().unwrap();
+    assert!(firsts.iter().all(|ms| *ms == firsts[0]), "{firsts:?}");
+    assert!(firsts[0] > 7 && firsts[0] < leased, "a stranger's word says nothing: {firsts:?} {leased}");
 }

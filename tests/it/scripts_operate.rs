@@ -2,10 +2,13 @@
 //!
 //! All calls are made by a user who may touch nothing but what the script's KEYS name.
 
+use std::time::Duration;
+
 use darkroom::{
     handlers::delete::SECOND_PASS,
     queue::scripts::{HEALTH_WRITE, JOB_CANCEL, JOB_DISCARD, JOBS_RETRY, QUEUE_RESUME, SLOT_ENQUEUE},
 };
+use futures_util::StreamExt as _;
 use redis::{AsyncCommands as _, Script};
 
 use crate::support::scripts::{DONE, Scripts, Settling};
@@ -73,7 +76,7 @@ async fn a_dead_job_is_discarded_once_with_its_weight_and_the_key_that_led_to_it
 async fn a_dead_job_goes_round_again_once_with_a_clean_slate_and_its_last_receipt() {
     let mut scripts = Scripts::start().await;
     dead(&mut scripts, "a").await;
-    for field in ["dr_crashes", "dr_note", "dr_reason", "dr_crashed_at", "dr_deferred_at"] {
+    for field in ["dr_crashes", "dr_note", "dr_reason", "dr_crashed_at", "dr_deferred_at", "dr_first_at"] {
         scripts.set_meta("a", field, "8").await;
     }
     let enqueued = scripts.meta("a").await["dr_enqueued_at"].clone();
@@ -89,7 +92,16 @@ async fn a_dead_job_goes_round_again_once_with_a_clean_slate_and_its_last_receip
     assert_eq!((meta["attempts"].as_str(), meta["dr_crashes"].as_str()), ("0", "0"));
     assert_eq!((meta["status"].as_str(), meta["dr_enqueued_at"].as_str()), ("Queued", enqueued.as_str()));
     assert_eq!(meta["dr_last"], r#"{"status":"it"}"#);
-    for gone in ["result", "dr_bytes", "dr_settled", "dr_note", "dr_reason", "dr_first_at", "dr_crashed_at"] {
+    for gone in [
+        "result",
+        "dr_bytes",
+        "dr_settled",
+        "dr_note",
+        "dr_reason",
+        "dr_first_at",
+        "dr_leased_at",
+        "dr_crashed_at",
+    ] {
         assert!(!meta.contains_key(gone), "{gone} is still there");
     }
     assert_eq!(scripts.redis.hget::<_, _, i64>(scripts.queue.stats(), "dead_bytes").await.unwrap(), 0);
@@ -142,10 +154,19 @@ async fn more_jobs_than_one_call_may_touch_are_refused_whole() {
 async fn a_queue_is_paused_and_resumed_once() {
     let mut scripts = Scripts::start().await;
 
-    let paused = [scripts.pause().await, scripts.pause().await];
+    let mut messages = scripts.messages().await;
+
+    let paused = [scripts.pause().await];
+    let since: u64 = scripts.redis.get(scripts.queue.paused()).await.expect("it is paused");
+    let paused = [paused[0], scripts.pause().await];
+    let still: u64 = scripts.redis.get(scripts.queue.paused()).await.expect("it is paused");
     let resumed = [scripts.resume().await, scripts.resume().await];
 
-    assert_eq!((paused, resumed), ([1, 0], [1, 0]));
+    assert_eq!((paused, resumed, still), ([1, 0], [1, 0], since));
+    assert!((scripts.now_ms().await - since as f64).abs() < 60_000.0, "{since}");
+    let woken = tokio::time::timeout(Duration::from_secs(10), messages.next()).await;
+    let woken = woken.expect("somebody is told").expect("it is connected").get_payload::<String>();
+    assert_eq!(woken.expect("it is a text"), "upload");
 }
 
 #[tokio::test]

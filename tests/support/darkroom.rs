@@ -76,9 +76,21 @@ impl TestDarkroom {
 
     /// The same, of another build of darkroom.
     pub fn worker_of(&self, program: &std::path::Path, more: &[(&str, &str)]) -> Worker {
+        self.worker_by(Command::new(program), more)
+    }
+
+    /// The same that the system gives so many KiB of addresses at most.
+    pub fn worker_within(&self, most_kib: u64, more: &[(&str, &str)]) -> Worker {
+        let mut limited = Command::new("sh");
+        let script = format!("ulimit -v {most_kib} && exec \"$0\" \"$@\"");
+        limited.args(["-c", &script, env!("CARGO_BIN_EXE_darkroom")]);
+        self.worker_by(limited, more)
+    }
+
+    fn worker_by(&self, mut program: Command, more: &[(&str, &str)]) -> Worker {
         let log = self.folder.path().join(format!("worker-{}.log", JobId::generate()));
         let file = std::fs::File::create(&log).expect("a log can be made");
-        let process = Command::new(program)
+        let process = program
             .arg("worker")
             .envs(self.services.environment())
             .envs([
@@ -108,6 +120,14 @@ impl TestDarkroom {
         self.services.redis.restart().await.expect("redis starts again");
         let client = redis::Client::open(self.services.redis.url()).expect("a url");
         self.redis = client.get_multiplexed_async_connection().await.expect("redis answers");
+    }
+
+    /// From now on, until Redis is started again, what it acknowledges is on disk; by default it may be a second later, or two
+    /// on a slow disk, and a Redis that is killed before has forgotten it.
+    pub async fn always_on_disk(&self) {
+        let mut command = redis::cmd("CONFIG");
+        command.arg(&["SET", "appendfsync", "always"]);
+        let () = command.query_async(&mut self.redis.clone()).await.expect("redis obeys");
     }
 
     /// A call of darkroom that finds these servers, in an environment with nothing else.

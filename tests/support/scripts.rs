@@ -122,6 +122,8 @@ pub struct Row {
     pub max_attempts: i64,
     pub deliveries: u32,
     pub crashes: u32,
+    /// Redis ms of the first delivery.
+    pub first_ms: u64,
     pub note: String,
     pub reason: String,
 }
@@ -311,6 +313,7 @@ impl Row {
             max_attempts: number(5),
             deliveries: count(6),
             crashes: count(7),
+            first_ms: row[10].parse().expect("it is a time"),
             note: row[12].clone(),
             reason: row[13].clone(),
         }

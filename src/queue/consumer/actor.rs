@@ -20,7 +20,7 @@ pub(super) struct Actor {
     pub redis: Connection,
     pub keys: Keys,
     pub upkeep: Upkeep,
-    pub lease: Duration,
+    pub settings: config::Worker,
     pub leases: Leases,
     pub breaker: Breaker,
     pub metrics: Metrics,
@@ -161,7 +161,7 @@ impl Actor {
             queue.claim_begins();
             let slots = std::iter::repeat_with(|| Arc::clone(&queue.slots).try_acquire_owned());
             let slots: Vec<_> = slots.take(free).map_while(Result::ok).collect();
-            let (mut redis, keys, lease) = (self.redis.clone(), self.keys.queue(kind), self.lease);
+            let (mut redis, keys, lease) = (self.redis.clone(), self.keys.queue(kind), self.settings.lease);
             let metrics = self.metrics.clone();
             self.calls.spawn(async move {
                 let mut call = scripts::JOBS_CLAIM.prepare_invoke();
@@ -195,7 +195,9 @@ impl Actor {
         };
         for row in claimed.jobs {
             let slot = slots.pop().expect("no more jobs are claimed than slots were free");
-            let lease = Lease::begin(&self.leases, row.key(kind), slot, commands.clone());
+            let key = row.key(kind);
+            let timeout = self.settings.timeout(kind, &key.id);
+            let lease = Lease::begin(&self.leases, key, timeout, slot, commands.clone());
             let delivery = Delivery { lease, job: row.into_job(kind, claimed.now) };
             if !stopping {
                 // A receiver that is gone drops the delivery, and so gives the job back.
@@ -207,7 +209,7 @@ impl Actor {
     fn give_back(&mut self, lease: LeaseKey, slot: Option<OwnedSemaphorePermit>) {
         let (mut redis, queue, wake) = (self.redis.clone(), self.keys.queue(lease.kind), self.keys.wake());
         let meta = lease.meta(&self.keys);
-        let (patience, metrics) = (self.lease, self.metrics.clone());
+        let (patience, metrics) = (self.settings.lease, self.metrics.clone());
         self.calls.spawn(async move {
             let mut call = scripts::LEASE_RETURN.prepare_invoke();
             call.key(queue.leases()).key(meta).key(queue.active()).key(wake);
@@ -270,7 +272,7 @@ pub(super) mod tests {
             redis: connection::managed(&client).expect("nothing is connected yet"),
             upkeep: Upkeep::new(keys.clone(), &worker, metrics.clone()),
             keys,
-            lease: worker.lease,
+            settings: worker,
             leases: Leases::default(),
             breaker: Breaker::new(1),
             metrics,

@@ -94,7 +94,8 @@ mod tests {
         let queue = &actor.queues[&Kind::Upload];
         let slot = Arc::clone(&queue.slots).try_acquire_owned().expect("a slot is free");
         let key = LeaseKey { kind: Kind::Upload, id: id.into(), token: id.into() };
-        let lease = Lease::begin(&actor.leases, key, slot, mpsc::unbounded_channel().0);
+        let lease =
+            Lease::begin(&actor.leases, key, Duration::from_secs(90), slot, mpsc::unbounded_channel().0);
         let receipt = Arc::new(Receipt::new(JobId::generate(), Kind::Upload, Status::Done));
         let settlement = Settlement::Done { receipt, announced: false, follower: None, owner: None };
         let (answer, settled) = oneshot::channel();

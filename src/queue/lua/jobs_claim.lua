@@ -32,6 +32,9 @@ end
 -- Redis takes twenty times as long to write a number as to take a text.
 local now_text, end_text = string.format('%.0f', now), string.format('%.0f', now + lease_ms)
 
+-- What is asked about a job that was delivered or put off before; of a fresh one there is nothing.
+local NONE = {}
+
 -- A job that was seen and waits is none, unless it was put off and an earlier life of its id left a husk; of any other the
 -- places tell where it could be.
 local function is_husk(id, seen, status, ready_at)
@@ -50,9 +53,10 @@ local function see(id, meta, known)
         redis.call('DEL', meta)
     end
     redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
-        'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_deleted_at')
+        'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_leased_at',
+        'dr_deleted_at')
     redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now_text, 'attempts', '0', 'dr_crashes', '0')
-    return { id, 'Pending', '0', known[4], false, false, now_text }
+    return { id, 'Pending', '0', known[4], now_text }
 end
 
 local ids = redis.call('LRANGE', active, 0, wanted - 1)
@@ -63,13 +67,18 @@ for i, id in ipairs(ids) do
     end
     taken = i
     local meta, token = meta_prefix .. id, ARGV[3 + i]
-    local known = redis.pcall('HMGET', meta, 'dr_seen', 'status', 'attempts', 'max_attempts', 'dr_deliveries',
-        'dr_crashes', 'dr_enqueued_at', 'dr_ready_at', 'dr_first_at', 'dr_deferred_at', 'dr_note', 'dr_reason')
+    local known = redis.pcall('HMGET', meta, 'dr_seen', 'status', 'attempts', 'max_attempts', 'dr_enqueued_at',
+        'dr_ready_at', 'dr_deliveries')
+    local seen, ready_at = known[1] == id, known[6]
     -- One that this call has leased is in no place yet.
-    if not mine[id] and not is_husk(id, known[1] == id, known[2], known[8]) then
+    if not mine[id] and not is_husk(id, seen, known[2], ready_at) then
         mine[id] = true
-        if known[1] ~= id then
-            known = see(id, meta, known)
+        local past = NONE
+        if not seen then
+            known, ready_at = see(id, meta, known), false
+        elseif ready_at or known[7] then
+            past = redis.call('HMGET', meta, 'dr_first_at', 'dr_leased_at', 'dr_deferred_at', 'dr_note', 'dr_reason',
+                'dr_crashes')
         end
         local payload = redis.call('HGET', data, id) or ''
         local size = #payload
@@ -77,14 +86,19 @@ for i, id in ipairs(ids) do
             payload = string.sub(payload, 1, excerpt)
         end
         bytes = bytes + #payload
-        local deliveries, enqueued = (tonumber(known[5]) or 0) + 1, tonumber(known[7]) or now
+        local deliveries, enqueued = (tonumber(known[7]) or 0) + 1, tonumber(known[5]) or now
+        -- The first delivery began when its lease did: only a later one has to keep that.
+        local first_at = past[1] or past[2]
         redis.call('HSET', meta, 'dr_token', token, 'dr_leased_at', now_text, 'dr_deliveries',
-            string.format('%d', deliveries), 'dr_first_at', known[9] or now_text, 'status', 'Running')
+            string.format('%d', deliveries), 'status', 'Running')
+        if first_at and not past[1] then
+            redis.call('HSET', meta, 'dr_first_at', first_at)
+        end
         ends[#ends + 1] = end_text
         ends[#ends + 1] = id
         rows[#rows + 1] = { id, token, payload, size, tonumber(known[3]) or 0, tonumber(known[4]) or -1, deliveries,
-            tonumber(known[6]) or 0, enqueued, tonumber(known[8]) or enqueued, tonumber(known[9]) or now,
-            tonumber(known[10]) or -1, known[11] or '', known[12] or '' }
+            tonumber(past[6]) or 0, enqueued, tonumber(ready_at) or enqueued, tonumber(first_at) or now,
+            tonumber(past[3]) or -1, past[4] or '', past[5] or '' }
     end
 end
 if taken > 0 then

@@ -34,7 +34,7 @@ for i = 2, #ARGV do
             redis.call('HINCRBY', stats, 'dead_bytes', -tonumber(known[1]))
         end
         redis.call('HDEL', meta, 'dr_bytes', 'result', 'dr_token', 'dr_settled', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
-            'dr_deferred_at')
+            'dr_leased_at', 'dr_deferred_at')
         -- The second pass of a deletion stays one.
         if known[3] ~= 'second pass' then
             redis.call('HDEL', meta, 'dr_note')

@@ -62,7 +62,7 @@ local function schedule(id, after_ms)
     return string.format('%.0f', now + after_ms)
 end
 
-local function again(d, deferred_at)
+local function again(d)
     local due = schedule(d.id, d.more.after_ms)
     redis.call('HSET', d.meta, 'dr_token', '', 'dr_settled', d.token, 'attempts', d.attempts, 'status', STATUS.again,
         'dr_last', d.receipt, 'dr_ready_at', due)
@@ -70,8 +70,8 @@ local function again(d, deferred_at)
         redis.call('HSET', d.meta, 'dr_note', d.more.note)
     end
     -- Deferrals have their time in all, whatever comes between them.
-    if d.more.deferred and not deferred_at then
-        redis.call('HSET', d.meta, 'dr_deferred_at', string.format('%.0f', now))
+    if d.more.deferred then
+        redis.call('HSETNX', d.meta, 'dr_deferred_at', string.format('%.0f', now))
     end
 end
 
@@ -118,10 +118,9 @@ end
 -- All are looked at before the first is written: a hash that is none must not leave the others half settled.
 local held, known, answer, mine = redis.call('ZMSCORE', leases, unpack(ids)), {}, {}, {}
 for i, d in ipairs(deliveries) do
-    known[i] = redis.pcall('HMGET', d.meta, 'dr_token', 'dr_settled', 'dr_deferred_at', 'dr_ready_at',
-        'dr_note')
+    known[i] = redis.pcall('HMGET', d.meta, 'dr_token', 'dr_ready_at', 'dr_note')
     local is_mine = known[i][1] == d.token and held[i]
-    answer[i] = (is_mine or known[i][2] == d.token) and 1 or 0
+    answer[i] = (is_mine or redis.pcall('HGET', d.meta, 'dr_settled') == d.token) and 1 or 0
     if is_mine and not mine[d.id] then
         mine[d.id] = i
         ended[#ended + 1] = d.id
@@ -131,11 +130,11 @@ end
 
 for i, d in ipairs(deliveries) do
     if mine[d.id] == i then
-        local deferred_at, ready_at, note = known[i][3], known[i][4], known[i][5]
         if d.outcome == 'again' then
-            again(d, deferred_at)
+            again(d)
         else
-            finish(d, deferred_at or ready_at or note)
+            -- Whoever was put off has a time at which it was ready.
+            finish(d, known[i][2] or known[i][3])
         end
     end
 end
