@@ -12,8 +12,7 @@ use super::{
 pub const MAX_HOPS: usize = 4;
 
 /// A hop that is refused tells nothing of why, or where it leads.
-pub(super) const REFUSED: Error =
-    Error::new(Code::RedirectBlocked, "the link redirects to a blocked place");
+pub(super) const REFUSED: Error = Error::new(Code::RedirectBlocked, "the link redirects to a blocked place");
 
 /// The places a fetch has been to.
 #[derive(Clone, Debug)]
