@@ -106,7 +106,7 @@ impl Scrubber {
         let queue = self.keys.queue(owner.kind);
         let (mut cursor, mut stamped) = (0_u64, 0);
         loop {
-            let (next, some): (u64, u64) = connection::repeated(&self.redis, |mut redis| {
+            let (next, some): (u64, u64) = connection::repeated(&self.redis, "jobs_stamp", |mut redis| {
                 let mut call = scripts::JOBS_STAMP.key(queue.data());
                 call.key(queue.meta_prefix()).arg(cursor).arg(COUNT);
                 async move { call.invoke_async(&mut redis).await }
@@ -142,7 +142,7 @@ impl Scrubber {
     async fn find(&self, owner: &Owner, from: Position) -> RedisResult<(u64, u64, Vec<Vec<u8>>)> {
         let queue = self.keys.queue(owner.kind);
         let count = if from.few { FEW } else { COUNT };
-        let mut answer: Vec<Vec<u8>> = connection::repeated(&self.redis, |mut redis| {
+        let mut answer: Vec<Vec<u8>> = connection::repeated(&self.redis, "jobs_of_owner", |mut redis| {
             let mut call = scripts::JOBS_OF_OWNER.key(queue.data());
             call.key(queue.meta_prefix()).arg(from.cursor).arg(count);
             call.arg(owner.field).arg(owner.id.as_str()).arg(owner.prefix.as_str());
@@ -179,7 +179,7 @@ impl Scrubber {
             return Ok(());
         }
         let queue = self.keys.queue(owner.kind);
-        scrubbed.jobs += connection::repeated(&self.redis, |mut redis| {
+        scrubbed.jobs += connection::repeated(&self.redis, "jobs_scrub", |mut redis| {
             let mut call = scripts::JOBS_SCRUB.key(queue.data());
             call.key(queue.stats()).key(queue.meta_prefix());
             for (id, texts) in &orders {
@@ -203,7 +203,7 @@ impl Scrubber {
             questions.hget(queue.data(), id);
             questions.cmd("HMGET").arg(meta).arg(&["result", "dr_last", "dr_enqueued_at", "dr_seen"]);
         }
-        let values: Vec<redis::Value> = connection::repeated(&self.redis, |mut redis| {
+        let values: Vec<redis::Value> = connection::repeated(&self.redis, "jobs_read", |mut redis| {
             let questions = &questions;
             async move { questions.query_async(&mut redis).await }
         })

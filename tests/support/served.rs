@@ -187,7 +187,7 @@ impl ServedBucket {
 }
 
 /// A client with nothing of ours in it.
-fn client(endpoint_url: &str, key: &str, secret: &str) -> Client {
+pub fn client(endpoint_url: &str, key: &str, secret: &str) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(aws_smithy_http_client::Builder::new().build_http())
