@@ -188,7 +188,8 @@ impl TestDarkroom {
         Inspector::new(self.producer.clone(), connection, keys)
     }
 
-    fn connection(&self) -> (wire::Connection, Keys) {
+    /// A connection of our own making, and the keys.
+    pub fn connection(&self) -> (wire::Connection, Keys) {
         let settings = self.services.settings::<config::Redis>().expect("the services' settings are right");
         let client = connection::client(&settings).expect("a url");
         (connection::managed(&client).expect("a url"), settings.namespace)
