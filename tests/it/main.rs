@@ -32,6 +32,7 @@ mod erase;
 mod erase_ceph;
 mod erase_comebacks;
 mod erase_cost;
+mod erase_locked;
 mod erase_scripts;
 mod erase_scrub;
 mod error_codes;
