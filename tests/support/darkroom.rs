@@ -57,7 +57,7 @@ impl TestDarkroom {
             storage: Storage::new(&services.settings().expect("the services' settings are right"))
                 .await
                 .expect("the services' settings are right"),
-            redis: client.get_multiplexed_async_connection().await.expect("redis answers"),
+            redis: patient(&client).await,
             services,
             folder,
             forged: std::sync::atomic::AtomicBool::new(false),
@@ -102,7 +102,7 @@ impl TestDarkroom {
     pub async fn restart_redis(&mut self) {
         self.services.redis.restart().await.expect("redis starts again");
         let client = redis::Client::open(self.services.redis.url()).expect("a url");
-        self.redis = client.get_multiplexed_async_connection().await.expect("redis answers");
+        self.redis = patient(&client).await;
     }
 
     /// A call of darkroom that finds these servers, in an environment with nothing else.
@@ -262,6 +262,12 @@ impl Worker {
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log is there")
     }
+}
+
+/// A connection whose answers may take long on a machine that does much else; the client's own limit is half a second.
+async fn patient(client: &redis::Client) -> redis::aio::MultiplexedConnection {
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
+    client.get_multiplexed_async_connection_with_config(&config).await.expect("redis answers")
 }
 
 /// A picture that is rendered by code.
