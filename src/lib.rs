@@ -11,6 +11,8 @@ pub mod imaging;
 pub mod queue;
 pub mod sandbox;
 pub mod sources;
+#[cfg(feature = "test-hooks")]
+pub mod stops;
 pub mod storage;
 pub mod telemetry;
 pub mod worker;

@@ -110,7 +110,7 @@ error_codes! {
     KeyConflict "key_conflict" Request P
         "Another picture is already stored under this image_id. Choose a fresh image_id for each picture."
     SourceMissing "source_missing" Request 2
-        "There is no original under the staged key. Finish the upload before the job is enqueued, and use the same key."
+        "There is no original under the staged key. Finish its upload before the job is enqueued, and stage it under a key of its own for each picture: the first job that ends removes it."
     JobVersionUnsupported "job_version_unsupported" Request 3
         "The payload's version is newer than the workers. Upgrade the workers first, then the producers."
     RedirectLimit "redirect_limit" Source P

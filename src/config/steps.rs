@@ -75,7 +75,7 @@ impl super::Worker {
 }
 
 #[cfg(feature = "test-hooks")]
-pub use stop::{Deed, StopAt};
+pub use stop::{Deed, Point, StopAt};
 
 #[cfg(feature = "test-hooks")]
 mod stop {
@@ -84,7 +84,7 @@ mod stop {
         str::FromStr,
         sync::{
             Arc,
-            atomic::{AtomicBool, Ordering},
+            atomic::{AtomicBool, AtomicU32, Ordering},
         },
         time::Duration,
     };
@@ -108,12 +108,21 @@ mod stop {
         Exhaust,
     }
 
-    /// One place to stop, written as `step,word…`: `stored`, `fetched,panic`, `fetched,abort,job=ID`,
-    /// `settling,job=ID,until=/a/file`, `fetched,job=ID,timeout=2000`.
+    /// Where a job stops.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Point {
+        /// When it has come to a step.
+        Step(Step),
+        /// Before it asks Redis or the bucket for the n-th time, counted from 0 over all its deliveries in one process.
+        Call(u32),
+    }
+
+    /// One place to stop, written as `point,word…`: `stored`, `fetched,panic`, `fetched,abort,job=ID`,
+    /// `settling,job=ID,until=/a/file`, `call-3,job=ID`, `fetched,job=ID,timeout=2000`.
     #[derive(Clone, Debug)]
     pub struct StopAt {
-        /// The step.
-        pub step: Step,
+        /// The place.
+        pub point: Point,
         /// What to do there.
         pub deed: Deed,
         /// A held job goes on when this file is there; without it only death ends the hold.
@@ -123,12 +132,13 @@ mod stop {
         /// The time that each delivery of that job may take, in the place of its kind's.
         timeout: Option<Duration>,
         taken: Arc<AtomicBool>,
+        asked: Arc<AtomicU32>,
     }
 
     impl StopAt {
         /// Whether a delivery that is at `step` is the one that is meant.
         pub fn is_meant(&self, step: Step, job: &JobId) -> bool {
-            step == self.step
+            self.point == Point::Step(step)
                 && match &self.job {
                     Some(meant) => meant == job,
                     None => !self.taken.swap(true, Ordering::Relaxed),
@@ -139,6 +149,28 @@ mod stop {
         pub fn timeout_of(&self, job: &[u8]) -> Option<Duration> {
             self.timeout.filter(|_| self.job.as_ref().is_some_and(|meant| meant.as_str().as_bytes() == job))
         }
+
+        /// Whether what this job asks is counted.
+        pub fn counts(&self, job: &JobId) -> bool {
+            matches!(self.point, Point::Call(_)) && self.job.as_ref() == Some(job)
+        }
+
+        /// The number of what is asked now.
+        pub fn count(&self) -> u32 {
+            self.asked.fetch_add(1, Ordering::Relaxed)
+        }
+    }
+
+    impl FromStr for Point {
+        type Err = String;
+
+        fn from_str(name: &str) -> Result<Self, String> {
+            let unknown = || format!("neither a step nor a call is called {name:?}");
+            if let Some(number) = name.strip_prefix("call-") {
+                return number.parse().map(Self::Call).map_err(|_| unknown());
+            }
+            Step::ALL.into_iter().find(|step| step.as_str() == name).map(Self::Step).ok_or_else(unknown)
+        }
     }
 
     impl FromStr for StopAt {
@@ -146,11 +178,10 @@ mod stop {
 
         fn from_str(text: &str) -> Result<Self, String> {
             let mut words = text.split(',');
-            let name = words.next().unwrap_or_default();
-            let step = Step::ALL.into_iter().find(|step| step.as_str() == name);
-            let step = step.ok_or_else(|| format!("no step is called {name:?}"))?;
-            let taken = Arc::default();
-            let mut stop = Self { step, deed: Deed::Hold, until: None, job: None, timeout: None, taken };
+            let point = words.next().unwrap_or_default().parse()?;
+            let (taken, asked) = (Arc::default(), Arc::default());
+            let mut stop =
+                Self { point, deed: Deed::Hold, until: None, job: None, timeout: None, taken, asked };
             for word in words {
                 match word.split_once('=') {
                     None if word == "panic" => stop.deed = Deed::Panic,

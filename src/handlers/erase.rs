@@ -42,6 +42,9 @@ const ORIGINALS: usize = 16;
 struct Progress {
     /// Redis ms of the deletion; 0 before the tombstone was written.
     deleted_ms: u64,
+    /// Where stamping the waiting jobs is to be gone on with, before the tombstone is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stamp: Option<u64>,
     /// Redis ms from which the pauses count: the deletion, unless its tombstone was lost since.
     began_ms: u64,
     /// Sweeps that have ended.
@@ -147,8 +150,12 @@ impl<'a> Erasure<'a> {
         let owner = Owner::of(target);
         let mut progress = Progress::of_note(ctx.note.as_deref());
         if progress.deleted_at().is_none() {
-            let stamped = ctx.scrubber.stamp(&owner).await?;
-            info!(owner = %owner.prefix(), stamped, "erasure begun");
+            let from = progress.stamp.take().unwrap_or_default();
+            progress.stamp = ctx.scrubber.stamp(&owner, from, || Instant::now() >= over_at).await?;
+            if progress.stamp.is_some() {
+                return Err(deferred(Duration::ZERO, &progress));
+            }
+            info!(owner = %owner.prefix(), "erasure begun");
         }
         let grave = ctx.tombstones.bury_owner(&ctx.lease, owner.prefix(), progress.deleted_at()).await?;
         let grave = grave.ok_or(JobError::LeaseLost)?;
@@ -164,9 +171,11 @@ impl<'a> Erasure<'a> {
     /// Makes the queue forget the owner; says whether it came to its end.
     async fn scrub(&mut self) -> Result<bool, JobError> {
         while let Some(from) = self.progress.queue {
-            let scrubbed = self.ctx.scrubber.scrub(&self.owner, self.cutoff.deleted_at, from).await?;
-            self.remove_originals(scrubbed.originals).await?;
-            self.progress.queue = scrubbed.next;
+            let (owner, deleted_at) = (&self.owner, self.cutoff.deleted_at);
+            let scrubbed = self.ctx.scrubber.scrub(owner, deleted_at, from, || self.is_over()).await?;
+            let all_went = self.remove_originals(&scrubbed.originals, from).await?;
+            // What is named there is looked for again, in smaller parts.
+            self.progress.queue = if all_went { scrubbed.next } else { Some(from.slowly()) };
             self.ctx.leave_note(&self.progress.note()).await?;
             if self.is_over() {
                 break;
@@ -175,21 +184,30 @@ impl<'a> Erasure<'a> {
         Ok(self.progress.queue.is_none())
     }
 
-    /// Originals that jobs named outside of the owner's own folder, which the sweep takes anyway.
-    async fn remove_originals(&mut self, keys: Vec<StagedKey>) -> Result<(), JobError> {
+    /// Originals that jobs named outside of the owner's own folder, which the sweep takes anyway. Says whether there was time
+    /// for all of them; a slow part comes to its end, or none ever would.
+    async fn remove_originals(&mut self, keys: &[StagedKey], part: Position) -> Result<bool, JobError> {
         let (ctx, cutoff) = (self.ctx, self.cutoff);
-        let removals = stream::iter(keys).map(|key| async move {
-            let mut refused = Refusals::default();
-            let removed = remove(&ctx.storage, &Scope::original(&key, cutoff), &mut refused).await?;
-            Ok::<_, JobError>((removed, refused))
-        });
-        let mut ended = std::pin::pin!(removals.buffered(ORIGINALS));
-        while let Some(ended) = ended.next().await {
-            let (removed, refused) = ended?;
-            self.note_removed(&removed);
-            self.progress.refused.add(refused);
+        let mut all_refused = Refusals::default();
+        for some in keys.chunks(ORIGINALS) {
+            if self.is_over() && !part.is_slow() {
+                return Ok(false);
+            }
+            let scopes: Vec<_> = some.iter().map(|key| Scope::original(key, cutoff)).collect();
+            let removals = stream::iter(scopes).map(|scope| async move {
+                let mut refused = Refusals::default();
+                let removed = remove(&ctx.storage, &scope, &mut refused).await?;
+                Ok::<_, JobError>((removed, refused))
+            });
+            let mut ended = std::pin::pin!(removals.buffered(ORIGINALS));
+            while let Some(ended) = ended.next().await {
+                let (removed, refused) = ended?;
+                self.note_removed(&removed);
+                all_refused.add(refused);
+            }
         }
-        Ok(())
+        self.progress.refused.add(all_refused);
+        Ok(true)
     }
 
     /// Removes what there is in the bucket; says whether it came to its end.
@@ -201,7 +219,7 @@ impl<'a> Erasure<'a> {
             let mut walk = Walk::new(&self.ctx.storage, scope, after.take());
             while !walk.has_ended() {
                 let mut removed = Removed::default();
-                walk.page(&mut removed, &mut refused).await?;
+                walk.page(&mut removed, &mut refused, || self.is_over()).await?;
                 self.note_removed(&removed);
                 self.ctx.leave_note(&self.progress.note()).await?;
                 if self.is_over() && !walk.has_ended() {
@@ -258,12 +276,16 @@ impl<'a> Erasure<'a> {
     fn put_off(&self, after: Duration) -> JobError {
         let removed = self.describe(false);
         self.ctx.learn(|learnt| learnt.deletion = Some(removed));
-        JobError::Deferred { after, note: Some(self.progress.note()), limited: true }
+        deferred(after, &self.progress)
     }
 
     fn describe(&self, verified: bool) -> Deletion {
         describe(self.target, self.cutoff.deleted_at, verified, &self.progress.removed)
     }
+}
+
+fn deferred(after: Duration, progress: &Progress) -> JobError {
+    JobError::Deferred { after, note: Some(progress.note()), limited: true }
 }
 
 #[cfg(test)]
@@ -320,9 +342,10 @@ mod tests {
             Removed { objects: most, versions: most, markers: most, staged: most, versions_hidden: true };
         let owner = Target::User { user_id: "x".repeat(128).parse().expect("it is an id") };
         let longest = format!("{}{}_variant.jpg", owner.owner_prefix(), ImageId::random());
-        let queue = serde_json::from_value(serde_json::json!({ "cursor": most, "few": true }));
+        let queue = serde_json::from_value(serde_json::json!({ "cursor": most, "few": true, "slow": true }));
         let progress = Progress {
             deleted_ms: most,
+            stamp: Some(most),
             began_ms: most,
             sweeps: u32::MAX,
             vain: u32::MAX,

@@ -31,7 +31,7 @@ use crate::{
         delete::tidy,
         error::ErrorKind,
         get::ObjectHead,
-        put::{CACHE_PRIVATE, CACHE_PUBLIC, ObjectAttributes, StoredObject},
+        put::{CACHE_PRIVATE, CACHE_PUBLIC, ObjectAttributes, StagedAs, StoredObject},
     },
 };
 
@@ -118,8 +118,9 @@ async fn fetch(ctx: &Context, source: &Source) -> Result<Original, JobError> {
     Ok(original)
 }
 
-/// Whoever repeats an upload stages the same original under the same key, and the first job that is done removes it:
-/// the picture that is there is this job's too.
+/// Whoever repeats an upload stages the same original under the same key, or names it in a second job, and the first job
+/// that is done removes it: the picture that is there is this job's too. What proves it is the content, or else that the
+/// picture was made of what was staged there.
 async fn kept_before(
     ctx: &Context,
     key: &ObjectKey,
@@ -129,10 +130,13 @@ async fn kept_before(
 ) -> Result<Object, JobError> {
     // A deletion that took the original along is no failure.
     ctx.still_wanted(key).await?;
-    let Source::Staged { sha256: Some(sha256), bytes, .. } = source else { return Err(missing) };
+    let Source::Staged { key: staged, etag, sha256, bytes } = source else { return Err(missing) };
     let there = ctx.storage.head(key).await?;
-    let is_ours = |object: &ObjectHead| {
-        object.source_sha256().is_some_and(|of_object| of_object.eq_ignore_ascii_case(sha256))
+    let is_ours = |object: &ObjectHead| match sha256 {
+        Some(sha256) => {
+            object.source_sha256().is_some_and(|of_object| of_object.eq_ignore_ascii_case(sha256))
+        }
+        None => object.was_staged(&StagedAs::new(staged, etag.as_deref())),
     };
     let Some(there) = there.filter(|there| is_ours(there) && is_since(there, since)) else {
         return Err(missing);
@@ -141,7 +145,7 @@ async fn kept_before(
         learnt.source = Some(SourceFacts {
             source_type: source.type_name().into(),
             size: *bytes,
-            sha256: Some(sha256.clone()),
+            sha256: there.source_sha256().map(str::to_owned),
             ..SourceFacts::default()
         });
     });
@@ -210,6 +214,7 @@ async fn store(
         job_id: Some(ctx.job_id.clone()),
         enqueued_ms: Some(ctx.enqueued_at.unix_ms()),
         source_sha256: Some(original.sha256.clone()),
+        staged: original.staged.clone(),
         pipeline: Some(PIPELINE.into()),
     };
     if let Some(since) = since {

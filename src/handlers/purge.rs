@@ -21,6 +21,9 @@ use crate::storage::{
 /// Objects that are asked at once whether they are newer than the deletion.
 const HEADS: usize = 16;
 
+/// Objects that are asked before the time is looked at.
+const ASKED: usize = 250;
+
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
@@ -143,29 +146,39 @@ impl<'a> Walk<'a> {
         self.ended
     }
 
-    /// Removes what the next page has. What the bucket refuses is noted, and the rest removed.
+    /// Removes what the next page has; when `is_over` says so, only what it had come to by then, which is at least one key.
+    /// What the bucket refuses is noted, and the rest removed.
     ///
     /// # Errors
     ///
     /// When a whole request failed.
-    pub async fn page(&mut self, removed: &mut Removed, refused: &mut Refusals) -> Result<(), JobError> {
+    pub async fn page(
+        &mut self,
+        removed: &mut Removed,
+        refused: &mut Refusals,
+        is_over: impl Fn() -> bool,
+    ) -> Result<(), JobError> {
         let page = self.list(&mut removed.versions_hidden).await?;
         let last = page.entries.last().map(|entry| entry.key.clone());
         let before = page.entries.iter().rev().find(|entry| Some(&entry.key) != last.as_ref());
         let done = before.map(|entry| entry.key.clone());
         let meant: Vec<_> = page.entries.into_iter().filter(|entry| self.scope.means(&entry.key)).collect();
-        let doomed = self.without_spared(meant).await?;
+        let (doomed, cut_after) = self.without_spared(meant, is_over).await?;
         let stayed = match self.storage.delete_many(&doomed).await {
             // Nobody knows which of them are gone: what is there is counted when it can be removed.
-            Err(error) if error.kind() == ErrorKind::Denied => doomed.iter().map(denied).collect(),
+            Err(error) if error.kind() == ErrorKind::Denied => {
+                doomed.iter().map(NotDeleted::denied).collect()
+            }
             outcome => outcome?,
         };
         let gone = doomed.iter().filter(|entry| !stayed.iter().any(|stayed| stayed.is(entry)));
         gone.for_each(|entry| removed.count(entry, self.scope.prefix().is_staging()));
         refused.note(stayed);
-        self.done = done.or(self.done.take());
+        let is_cut = cut_after.is_some();
+        self.done = cut_after.or(done).or(self.done.take());
         self.from = page.next;
-        self.ended = self.from.is_none();
+        let is_last = self.from.is_none() || last.is_some_and(|last| self.scope.ends_before(&last));
+        self.ended = is_last && !is_cut;
         Ok(())
     }
 
@@ -180,24 +193,39 @@ impl<'a> Walk<'a> {
         self.storage.list(prefix, from).await
     }
 
-    /// All but what is newer than the deletion, and the markers that hide it.
-    async fn without_spared(&self, entries: Vec<Listed>) -> Result<Vec<Listed>, JobError> {
-        let Some(cutoff) = self.scope.cutoff() else { return Ok(entries) };
-        let judged = stream::iter(entries).map(|entry| async move {
-            let spared = match self.scope.spares(&entry) {
-                Some(newer) => newer,
-                None => self.was_enqueued_later(&entry, cutoff).await?,
-            };
-            Ok::<_, StorageError>((entry, spared))
-        });
-        let judged: Vec<_> = judged.buffered(HEADS).try_collect().await?;
+    /// All but what is newer than the deletion, and the markers that hide it. When time is over those that were not asked are
+    /// left out, and the last key before them is told.
+    async fn without_spared(
+        &self,
+        entries: Vec<Listed>,
+        is_over: impl Fn() -> bool,
+    ) -> Result<(Vec<Listed>, Option<String>), JobError> {
+        let Some(cutoff) = self.scope.cutoff() else { return Ok((entries, None)) };
+        let mut judged = Vec::with_capacity(entries.len());
+        let mut cut_after = None;
+        for some in entries.chunks(ASKED) {
+            if !judged.is_empty() && is_over() {
+                cut_after = cut_between_keys(&mut judged, &some[0].key);
+            }
+            if cut_after.is_some() {
+                break;
+            }
+            let some = stream::iter(some.to_vec()).map(|entry| async move {
+                let spared = match self.scope.spares(&entry) {
+                    Some(newer) => newer,
+                    None => self.was_enqueued_later(&entry, cutoff).await?,
+                };
+                Ok::<_, StorageError>((entry, spared))
+            });
+            judged.extend(some.buffered(HEADS).try_collect::<Vec<_>>().await?);
+        }
         let spared: HashSet<_> =
             judged.iter().filter(|(_, spared)| *spared).map(|(entry, _)| entry.key.clone()).collect();
         let doomed = judged.into_iter().filter(|(entry, is_spared)| {
             let hides_spared = entry.is_marker && spared.contains(&entry.key);
             !is_spared && !hides_spared
         });
-        Ok(doomed.map(|(entry, _)| entry).collect())
+        Ok((doomed.map(|(entry, _)| entry).collect(), cut_after))
     }
 
     async fn was_enqueued_later(&self, entry: &Listed, cutoff: Cutoff) -> Result<bool, StorageError> {
@@ -207,9 +235,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn denied(entry: &Listed) -> NotDeleted {
-    let (key, version) = (entry.key.clone(), entry.version.clone());
-    NotDeleted { key, version, code: "AccessDenied".into() }
+/// Leaves out the key whose versions are not all judged, and tells the one before it; with no other key nothing is cut.
+fn cut_between_keys(judged: &mut Vec<(Listed, bool)>, next: &str) -> Option<String> {
+    let whole = judged.iter().rposition(|(entry, _)| entry.key != next)?;
+    judged.truncate(whole + 1);
+    Some(judged[whole].0.key.clone())
 }
 
 /// Removes all of a scope.
@@ -233,7 +263,7 @@ pub async fn remove(storage: &Storage, scope: &Scope, refused: &mut Refusals) ->
     let mut removed = Removed::default();
     let mut walk = Walk::new(storage, scope, None);
     while !walk.has_ended() {
-        walk.page(&mut removed, refused).await?;
+        walk.page(&mut removed, refused, || false).await?;
     }
     Ok(removed)
 }
@@ -254,5 +284,29 @@ mod tests {
             matches!(&error, JobError::ErasureBlocked { key, count: 3, .. } if key == "AccessDenied"),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn a_page_is_cut_between_two_keys_and_never_before_the_first() {
+        let judged = |keys: &[&str]| -> Vec<_> {
+            let entry = |key: &&str| Listed {
+                key: (*key).into(),
+                size: 1,
+                modified: None,
+                version: None,
+                is_latest: true,
+                is_marker: false,
+            };
+            keys.iter().map(|key| (entry(key), false)).collect()
+        };
+        let cut = |keys: &[&str], next: &str| {
+            let mut judged = judged(keys);
+            let after = cut_between_keys(&mut judged, next);
+            (after, judged.len())
+        };
+
+        assert_eq!(cut(&["a", "b", "b"], "c"), (Some("b".into()), 3));
+        assert_eq!(cut(&["a", "b", "b"], "b"), (Some("a".into()), 1));
+        assert_eq!(cut(&["b", "b"], "b"), (None, 2));
     }
 }

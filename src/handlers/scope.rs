@@ -115,6 +115,12 @@ impl Scope {
         }
     }
 
+    /// Whether nothing that is meant comes after this name: listings are in order, and one name comes before all that begin
+    /// like it.
+    pub fn ends_before(&self, name: &str) -> bool {
+        matches!(&self.named, Named::Exactly(key) if name > key.as_str())
+    }
+
     /// Whether an entry is spared, as far as its listing tells; `None`: the object has to be asked.
     pub fn spares(&self, entry: &Listed) -> Option<bool> {
         match self.spared {
@@ -205,5 +211,18 @@ mod tests {
         assert!(scope.means(key.as_str()) && scope.means(&format!("{}_thumb.jpg", key.stem())));
         assert!(!scope.means(&format!("{}0.jpg", key.stem())));
         assert!(!scope.means(&format!("{}_thumb.png", key.stem())));
+    }
+
+    #[test]
+    fn a_scope_of_one_name_ends_where_another_one_begins() {
+        let key: StagedKey = "staging/a".parse().expect("it is a staged key");
+        let of_one = Scope::original(&key, cutoff(None));
+        let of_all =
+            Scope::originals_of(&"1".parse().map(|id| OwnerPrefix::user(&id)).expect("an id"), cutoff(None));
+
+        let ends = ["staging/a", "staging/a.jpg", "staging/a/b"].map(|name| of_one.ends_before(name));
+
+        assert_eq!(ends, [false, true, true]);
+        assert!(!of_all.ends_before("staging/zzz"));
     }
 }

@@ -38,15 +38,23 @@ pub fn managed(client: &Client) -> RedisResult<Connection> {
 }
 
 /// Asks again, for 10 s at most, when the connection breaks, in the middle of an answer too, when Redis is loading or busy
-/// with a script, or a replica by now: for what can be repeated.
+/// with a script, or a replica by now: for what can be repeated. `what` names it where a test stops a job.
 ///
 /// # Errors
 ///
 /// Redis', or those of the last connection.
-pub async fn repeated<T, F>(redis: &Connection, ask: impl Fn(Connection) -> F) -> RedisResult<T>
+pub async fn repeated<T, F>(
+    redis: &Connection,
+    what: &'static str,
+    ask: impl Fn(Connection) -> F,
+) -> RedisResult<T>
 where
     F: Future<Output = RedisResult<T>>,
 {
+    #[cfg(feature = "test-hooks")]
+    crate::stops::asks(what).await;
+    #[cfg(not(feature = "test-hooks"))]
+    let _ = what;
     let (since, mut failures) = (Instant::now(), 0);
     loop {
         let error = match ask(redis.clone()).await {

@@ -40,7 +40,7 @@ impl Pace {
     /// Redis': then nobody may begin.
     pub async fn take(&self, host: &str) -> RedisResult<Turn> {
         let (key, gap_ms) = (self.keys.pace(host), self.gap.as_secs_f64() * 1_000.0);
-        let (wait_ms, ours): (u64, bool) = connection::repeated(&self.redis, |mut redis| {
+        let (wait_ms, ours): (u64, bool) = connection::repeated(&self.redis, "pace_take", |mut redis| {
             let mut call = scripts::PACE_TAKE.key(&key);
             call.arg(gap_ms).arg(milliseconds(HORIZON));
             async move { call.invoke_async(&mut redis).await }

@@ -8,6 +8,7 @@ use darkroom_jobs::{
 use redis::RedisResult;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tracing::debug;
 
 use super::{connection, scripts};
 
@@ -73,10 +74,27 @@ impl Owner {
 
 /// Where the next part of a queue begins; by default at its beginning. It may be kept as long as one likes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Position {
     cursor: u64,
     /// Whether payloads are large there.
     few: bool,
+    /// Whether a part took longer than its turn: from then on all are small, and each is done with however long it takes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    slow: bool,
+}
+
+impl Position {
+    /// The same place, from where smaller parts are taken.
+    #[must_use]
+    pub fn slowly(self) -> Self {
+        Self { slow: true, ..self }
+    }
+
+    /// Whether a part that begins here has to come to its end.
+    pub fn is_slow(self) -> bool {
+        self.slow
+    }
 }
 
 /// What a part of a queue came to.
@@ -97,16 +115,22 @@ impl Scrubber {
     }
 
     /// Says of all waiting jobs of the owner's kind that nobody has seen yet that they were there now. What a stock producer
-    /// pushed before a deletion is older than a tombstone that is written afterwards.
+    /// pushed before a deletion is older than a tombstone that is written afterwards. Begins at `from`, 0 or where an earlier
+    /// call came to before `is_over` said to stop, and says where it stopped; `None`: all are stamped.
     ///
     /// # Errors
     ///
     /// Redis': then some are stamped.
-    pub async fn stamp(&self, owner: &Owner) -> RedisResult<u64> {
+    pub async fn stamp(
+        &self,
+        owner: &Owner,
+        from: u64,
+        is_over: impl Fn() -> bool,
+    ) -> RedisResult<Option<u64>> {
         let queue = self.keys.queue(owner.kind);
-        let (mut cursor, mut stamped) = (0_u64, 0);
+        let (mut cursor, mut stamped) = (from, 0);
         loop {
-            let (next, some): (u64, u64) = connection::repeated(&self.redis, |mut redis| {
+            let (next, some): (u64, u64) = connection::repeated(&self.redis, "jobs_stamp", |mut redis| {
                 let mut call = scripts::JOBS_STAMP.key(queue.data());
                 call.key(queue.meta_prefix()).arg(cursor).arg(COUNT);
                 async move { call.invoke_async(&mut redis).await }
@@ -114,25 +138,37 @@ impl Scrubber {
             .await?;
             stamped += some;
             cursor = next;
-            if cursor == 0 {
-                return Ok(stamped);
+            if cursor == 0 || is_over() {
+                debug!(owner = %owner.prefix, stamped, "waiting jobs stamped");
+                return Ok((cursor > 0).then_some(cursor));
             }
         }
     }
 
     /// Removes URLs, pictures and contexts from the payloads and receipts of the owner's jobs that were enqueued by then,
-    /// in the next part of a queue; those of a user who came back stay.
+    /// in the next part of a queue; those of a user who came back stay. When `is_over` says so it stops on the way, and the
+    /// next part begins at the same place.
     ///
     /// # Errors
     ///
     /// Redis': then some are scrubbed.
-    pub async fn scrub(&self, owner: &Owner, deleted_at: Timestamp, from: Position) -> RedisResult<Scrubbed> {
+    pub async fn scrub(
+        &self,
+        owner: &Owner,
+        deleted_at: Timestamp,
+        from: Position,
+        is_over: impl Fn() -> bool,
+    ) -> RedisResult<Scrubbed> {
         let (next, bytes, ids) = self.find(owner, from).await?;
-        let mut scrubbed = Scrubbed::default();
-        for some in ids.chunks(READ) {
+        let (mut scrubbed, few) = (Scrubbed::default(), bytes > MANY_BYTES);
+        scrubbed.next = (next > 0).then_some(Position { cursor: next, few, ..from });
+        for (number, some) in ids.chunks(READ).enumerate() {
+            if number > 0 && !from.slow && is_over() {
+                scrubbed.next = Some(from.slowly());
+                break;
+            }
             self.scrub_some(owner, deleted_at, some, &mut scrubbed).await?;
         }
-        scrubbed.next = (next > 0).then_some(Position { cursor: next, few: bytes > MANY_BYTES });
         scrubbed.originals.sort();
         scrubbed.originals.dedup();
         Ok(scrubbed)
@@ -141,8 +177,8 @@ impl Scrubber {
     /// Cursor of the next call, bytes that were looked through, jobs.
     async fn find(&self, owner: &Owner, from: Position) -> RedisResult<(u64, u64, Vec<Vec<u8>>)> {
         let queue = self.keys.queue(owner.kind);
-        let count = if from.few { FEW } else { COUNT };
-        let mut answer: Vec<Vec<u8>> = connection::repeated(&self.redis, |mut redis| {
+        let count = if from.few || from.slow { FEW } else { COUNT };
+        let mut answer: Vec<Vec<u8>> = connection::repeated(&self.redis, "jobs_of_owner", |mut redis| {
             let mut call = scripts::JOBS_OF_OWNER.key(queue.data());
             call.key(queue.meta_prefix()).arg(from.cursor).arg(count);
             call.arg(owner.field).arg(owner.id.as_str()).arg(owner.prefix.as_str());
@@ -179,7 +215,7 @@ impl Scrubber {
             return Ok(());
         }
         let queue = self.keys.queue(owner.kind);
-        scrubbed.jobs += connection::repeated(&self.redis, |mut redis| {
+        scrubbed.jobs += connection::repeated(&self.redis, "jobs_scrub", |mut redis| {
             let mut call = scripts::JOBS_SCRUB.key(queue.data());
             call.key(queue.stats()).key(queue.meta_prefix());
             for (id, texts) in &orders {
@@ -203,7 +239,7 @@ impl Scrubber {
             questions.hget(queue.data(), id);
             questions.cmd("HMGET").arg(meta).arg(&["result", "dr_last", "dr_enqueued_at", "dr_seen"]);
         }
-        let values: Vec<redis::Value> = connection::repeated(&self.redis, |mut redis| {
+        let values: Vec<redis::Value> = connection::repeated(&self.redis, "jobs_read", |mut redis| {
             let questions = &questions;
             async move { questions.query_async(&mut redis).await }
         })

@@ -59,7 +59,7 @@ impl Tombstones {
     /// Redis': then nothing may be removed.
     pub async fn bury(&self, key: &ObjectKey) -> RedisResult<Timestamp> {
         let (tombstone, ttl_ms) = (self.keys.tombstone(key), milliseconds(self.ttl));
-        let ms: u64 = connection::repeated(&self.redis, |mut redis| {
+        let ms: u64 = connection::repeated(&self.redis, "tombstone_write", |mut redis| {
             let mut call = scripts::TOMBSTONE_WRITE.key(&tombstone);
             call.arg(ttl_ms);
             async move { call.invoke_async(&mut redis).await }
@@ -85,7 +85,7 @@ impl Tombstones {
         let mut questions = redis::pipe();
         questions.get(self.keys.tombstone(key)).get(self.keys.tombstone(owner)).hget(meta, "dr_token");
         let (image, owner, token): (Option<u64>, Option<u64>, Option<String>) =
-            connection::repeated(&self.redis, |mut redis| {
+            connection::repeated(&self.redis, "look", |mut redis| {
                 let questions = &questions;
                 async move { questions.query_async(&mut redis).await }
             })
@@ -112,13 +112,14 @@ impl Tombstones {
         told: Option<Timestamp>,
     ) -> RedisResult<Option<Grave>> {
         let meta = lease.meta(&self.keys);
-        let (ms, stood, now): (u64, bool, u64) = connection::repeated(&self.redis, |mut redis| {
-            let mut call = scripts::OWNER_BURY.key(self.keys.tombstone(owner));
-            call.key(&meta).arg(&lease.token).arg(milliseconds(self.ttl));
-            call.arg(told.map_or(0, Timestamp::unix_ms));
-            async move { call.invoke_async(&mut redis).await }
-        })
-        .await?;
+        let (ms, stood, now): (u64, bool, u64) =
+            connection::repeated(&self.redis, "owner_bury", |mut redis| {
+                let mut call = scripts::OWNER_BURY.key(self.keys.tombstone(owner));
+                call.key(&meta).arg(&lease.token).arg(milliseconds(self.ttl));
+                call.arg(told.map_or(0, Timestamp::unix_ms));
+                async move { call.invoke_async(&mut redis).await }
+            })
+            .await?;
         let moment = Timestamp::from_unix_ms;
         Ok((ms > 0).then(|| Grave { deleted_at: moment(ms), stood, now: moment(now) }))
     }
@@ -130,7 +131,7 @@ impl Tombstones {
     /// Redis': then nothing is known.
     pub async fn stands(&self, name: impl std::fmt::Display, deleted_at: Timestamp) -> RedisResult<bool> {
         let tombstone = self.keys.tombstone(name);
-        let found: Option<u64> = connection::repeated(&self.redis, |mut redis| {
+        let found: Option<u64> = connection::repeated(&self.redis, "stands", |mut redis| {
             let tombstone = &tombstone;
             async move { redis::cmd("GET").arg(tombstone).query_async(&mut redis).await }
         })
@@ -145,7 +146,7 @@ impl Tombstones {
     /// Redis'.
     pub async fn leave_note(&self, lease: &LeaseKey, note: &str) -> RedisResult<bool> {
         let meta = lease.meta(&self.keys);
-        connection::repeated(&self.redis, |mut redis| {
+        connection::repeated(&self.redis, "note_write", |mut redis| {
             let mut call = scripts::NOTE_WRITE.key(&meta);
             call.arg(&lease.token).arg(note);
             async move { call.invoke_async(&mut redis).await }

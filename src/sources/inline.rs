@@ -21,7 +21,7 @@ pub(super) fn decode(base64: &str) -> Result<Original, Error> {
     }
     let bytes = BASE64.decode(base64).map_err(Error::Base64Invalid)?;
     let sha256 = digest::sha256(&bytes);
-    Ok(Original { bytes: bytes.into(), declared_type: None, sha256 })
+    Ok(Original { bytes: bytes.into(), declared_type: None, sha256, staged: None })
 }
 
 #[cfg(test)]

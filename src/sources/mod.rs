@@ -11,7 +11,7 @@ pub mod url;
 use bytes::Bytes;
 use darkroom_jobs::Source;
 
-use crate::storage::{Storage, error::Error as StorageError};
+use crate::storage::{Storage, error::Error as StorageError, put::StagedAs};
 use error::Error;
 use url::Fetcher;
 
@@ -31,6 +31,8 @@ pub struct Original {
     pub declared_type: Option<String>,
     /// SHA-256 of the bytes, in hex.
     pub sha256: String,
+    /// Where they were staged.
+    pub staged: Option<StagedAs>,
 }
 
 impl Sources {

@@ -3,7 +3,7 @@
 use darkroom_jobs::{MAX_SOURCE_BYTES, ObjectKey, StagedKey};
 
 use super::{Original, error::Error};
-use crate::storage::{Storage, error::ErrorKind};
+use crate::storage::{Storage, error::ErrorKind, put::StagedAs};
 
 /// What the job says of the original.
 pub(super) struct Expected<'a> {
@@ -17,9 +17,8 @@ pub(super) async fn fetch(
     key: &StagedKey,
     expected: &Expected<'_>,
 ) -> Result<Original, Error> {
-    let key = ObjectKey::staged(key);
     let etag = expected.etag.map(quoted);
-    let found = storage.download(&key, MAX_SOURCE_BYTES, etag.as_deref()).await;
+    let found = storage.download(&ObjectKey::staged(key), MAX_SOURCE_BYTES, etag.as_deref()).await;
     let found = found.map_err(|error| match error.kind() {
         ErrorKind::NotFound => Error::Missing(error),
         ErrorKind::TooLarge => Error::TooLarge,
@@ -36,7 +35,8 @@ pub(super) async fn fetch(
     if let Some(sha256) = expected.sha256.filter(|sha256| !sha256.eq_ignore_ascii_case(&found.sha256)) {
         return Err(Error::ChecksumMismatch { expected: sha256.to_owned(), actual: found.sha256 });
     }
-    Ok(Original { bytes: found.bytes, declared_type: found.content_type, sha256: found.sha256 })
+    let staged = Some(StagedAs::new(key, found.etag.as_deref()));
+    Ok(Original { bytes: found.bytes, declared_type: found.content_type, sha256: found.sha256, staged })
 }
 
 /// Producers copy ETags with and without quotes; Ceph compares them quoted.

@@ -39,6 +39,11 @@ pub async fn tidy<E: std::fmt::Display>(limit: Duration, removal: impl Future<Ou
 }
 
 impl NotDeleted {
+    /// An entry that we may not remove.
+    pub fn denied(entry: &Listed) -> Self {
+        Self { key: entry.key.clone(), version: entry.version.clone(), code: "AccessDenied".into() }
+    }
+
     /// Whether a listed entry may be what stayed.
     pub fn is(&self, entry: &Listed) -> bool {
         self.key == entry.key && (self.version.is_none() || self.version == entry.version)
@@ -79,7 +84,7 @@ impl Storage {
         for batch in kept.chunks(BATCH).chain(staged.chunks(BATCH)) {
             match self.delete_batch(batch).await {
                 Err(error) if error.kind() == ErrorKind::Unsupported => {
-                    self.delete_singly(batch).await?;
+                    stayed.extend(self.delete_singly(batch).await?);
                 }
                 outcome => stayed.extend(outcome?),
             }
@@ -118,11 +123,16 @@ impl Storage {
             .collect())
     }
 
-    async fn delete_singly(&self, batch: &[&Listed]) -> Result<(), Error> {
+    async fn delete_singly(&self, batch: &[&Listed]) -> Result<Vec<NotDeleted>, Error> {
+        let mut stayed = Vec::new();
         for entry in batch {
-            self.remove_version(&self.place_of(&entry.key), entry.version.as_deref()).await?;
+            match self.remove_version(&self.place_of(&entry.key), entry.version.as_deref()).await {
+                // One that is locked does not keep those after it.
+                Err(error) if error.kind() == ErrorKind::Denied => stayed.push(NotDeleted::denied(entry)),
+                outcome => outcome?,
+            }
         }
-        Ok(())
+        Ok(stayed)
     }
 
     pub(super) async fn remove_version(&self, place: &Place, version: Option<&str>) -> Result<(), Error> {

@@ -61,6 +61,8 @@ impl Storage {
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
+        #[cfg(feature = "test-hooks")]
+        crate::stops::asks(operation).await;
         let asked_at = Instant::now();
         let answer = asked.await.map_err(|error| Error::of(operation, error));
         let outcome = answer.as_ref().map_or_else(|error| word(error.kind()), |_| "ok");

@@ -7,7 +7,7 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, ObjectCannedAcl, ServerSideEncryption},
 };
 use bytes::Bytes;
-use darkroom_jobs::{JobId, ObjectKey};
+use darkroom_jobs::{JobId, ObjectKey, StagedKey};
 use md5::{Digest, Md5};
 
 use super::{
@@ -15,7 +15,10 @@ use super::{
     error::{Error, ErrorKind},
     get::{ObjectHead, is_opaque},
 };
-use crate::{config::Checksum, digest::hex};
+use crate::{
+    config::Checksum,
+    digest::{hex, sha256},
+};
 
 /// `Cache-Control` of product images.
 pub const CACHE_PUBLIC: &str = "public, max-age=31536000, immutable";
@@ -36,8 +39,27 @@ pub struct ObjectAttributes {
     pub enqueued_ms: Option<u64>,
     /// SHA-256 of the original, in hex.
     pub source_sha256: Option<String>,
+    /// Where the original was staged.
+    pub staged: Option<StagedAs>,
     /// Version of what turned the original into this object.
     pub pipeline: Option<String>,
+}
+
+/// Where an original was staged: whoever names the same later means the same picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedAs {
+    /// SHA-256 of its key, in hex: objects may be public, and the key may tell more than it should.
+    key_sha256: String,
+    /// Its ETag, without quotes.
+    etag: Option<String>,
+}
+
+impl StagedAs {
+    /// Of an original under this key, and of this ETag where it is known.
+    pub fn new(key: &StagedKey, etag: Option<&str>) -> Self {
+        let etag = etag.map(|etag| etag.trim_matches('"').to_owned());
+        Self { key_sha256: sha256(key.as_str().as_bytes()), etag }
+    }
 }
 
 /// The object that is there now.
@@ -56,6 +78,8 @@ pub struct StoredObject {
 const JOB: &str = "darkroom-job";
 const ENQUEUED_MS: &str = "darkroom-enqueued-ms";
 const SOURCE_SHA256: &str = "darkroom-source-sha256";
+const STAGED_KEY_SHA256: &str = "darkroom-staged-key-sha256";
+const STAGED_ETAG: &str = "darkroom-staged-etag";
 const PIPELINE: &str = "darkroom-pipeline";
 
 impl ObjectHead {
@@ -72,6 +96,13 @@ impl ObjectHead {
     /// SHA-256 of the original that the object was made of, in hex.
     pub fn source_sha256(&self) -> Option<&str> {
         self.metadata.get(SOURCE_SHA256).map(String::as_str)
+    }
+
+    /// Whether it was made of what was staged there, as far as a job can tell that has no ETag of it.
+    pub fn was_staged(&self, at: &StagedAs) -> bool {
+        let told = |name: &str| self.metadata.get(name).map(String::as_str);
+        let is_that = at.etag.is_none() || told(STAGED_ETAG) == at.etag.as_deref();
+        told(STAGED_KEY_SHA256) == Some(&at.key_sha256) && is_that
     }
 
     fn is_of(&self, attributes: &ObjectAttributes) -> bool {
@@ -144,7 +175,9 @@ impl Storage {
 
         let opaque = is_opaque(answer.server_side_encryption(), answer.sse_customer_algorithm());
         let kept = answer.e_tag().filter(|_| !opaque).and_then(md5_of_etag);
-        if kept.is_some_and(|kept| kept != hex(&md5)) {
+        // Few servers tell how much they have kept; where one does, it says more than an ETag that is no MD5.
+        let is_cut = answer.size().is_some_and(|kept| u64::try_from(kept) != Ok(size));
+        if is_cut || kept.is_some_and(|kept| kept != hex(&md5)) {
             return Err(Error::new(ErrorKind::VerifyFailed, "PutObject"));
         }
         Ok(StoredObject { etag: answer.e_tag, size, already_there: false, same_bytes: true })
@@ -169,6 +202,8 @@ impl Storage {
             (JOB, job),
             (ENQUEUED_MS, enqueued),
             (SOURCE_SHA256, attributes.source_sha256.clone()),
+            (STAGED_KEY_SHA256, attributes.staged.as_ref().map(|staged| staged.key_sha256.clone())),
+            (STAGED_ETAG, attributes.staged.as_ref().and_then(|staged| staged.etag.clone())),
             (PIPELINE, attributes.pipeline.clone()),
         ];
         let metadata = metadata.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

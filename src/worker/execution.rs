@@ -176,8 +176,14 @@ async fn run(
     learnt: Arc<Mutex<Learnt>>,
 ) -> Result<Report, Failure> {
     let ctx = Context::new(tools, job, lease.key().clone(), lease.clock().clone(), learnt);
+    let handled = handler(decoded, ctx).in_current_span();
+    #[cfg(feature = "test-hooks")]
+    let handled = {
+        let (id, settings) = (job.id.clone(), Arc::clone(&tools.settings));
+        async move { crate::stops::counting(&id, &settings, handled).await }
+    };
     let mut task = JoinSet::new();
-    task.spawn(handler(decoded, ctx).in_current_span());
+    task.spawn(handled);
     let ended = tokio::select! {
         ended = task.join_next() => ended.expect("the handler was just spawned"),
         () = lease.clock().expired() => return Err(Failure::TimedOut),

@@ -1,236 +1,156 @@
-//! A deletion and an upload of the same picture, each held at each of its steps, and then let go on or killed: in the end
-//! the picture is gone, and both receipts tell the truth.
+//! A deletion and an upload of the same picture, each held before each thing that it asks Redis or the bucket, and then let go
+//! on or killed: in the end the picture is gone, and both receipts tell the truth.
 //!
-//! All pairs of steps run at once, each with a user of its own: of one image, and of everything of the user.
+//! All pairs of places run at once: quick, each place of an upload and of a deletion at least once; with
+//! `DARKROOM_TEST_CHAOS=full` every place of a new picture's upload with every place of the deletion.
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    time::{Duration, Instant},
+use std::collections::BTreeMap;
+
+use darkroom_jobs::{Receipt, Status};
+
+use crate::{
+    delete_races_scene::{At, Pair, Scene, Way, What, asked, worker},
+    support::deleting::key_of,
 };
-
 use darkroom::config::steps::Step;
-use darkroom_jobs::{Delete, EnqueueOptions, JobId, Receipt, Status, Target, Upload};
 
-use crate::support::{
-    darkroom::{TestDarkroom, Worker},
-    deleting::{QUICK, key_of, user},
-};
+/// Pairs that are held at once: all of them within the time that a job has.
+const AT_ONCE: usize = 45;
 
-const UPLOAD_STEPS: [Step; 6] =
-    [Step::Claimed, Step::Fetched, Step::Normalized, Step::Storing, Step::Stored, Step::Settling];
-const DELETE_STEPS: [Step; 4] = [Step::Claimed, Step::Buried, Step::Removed, Step::Settling];
-
-/// One pair of steps.
-struct Pair {
-    upload_at: Step,
-    delete_at: Step,
-    upload: Upload,
-    target: Target,
-    upload_job: JobId,
-    delete_job: JobId,
+/// In which order they go on, and who dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    UploadThenDeletion,
+    DeletionThenUpload,
+    UploadDies,
+    DeletionDies,
+    BothDie,
 }
 
-/// Every pair, with all uploads and then all deletions held at their steps.
-struct Held {
-    darkroom: TestDarkroom,
-    pairs: Vec<Pair>,
-    uploader: Worker,
-    deleter: Worker,
-}
-
-impl Held {
-    async fn start() -> Self {
-        let darkroom = TestDarkroom::start().await;
-        let mut pairs = Vec::new();
-        for (upload_at, delete_at) in
-            UPLOAD_STEPS.iter().flat_map(|upload| DELETE_STEPS.iter().map(move |delete| (*upload, *delete)))
-        {
-            for whole in [false, true] {
-                let name = format!("{}-{}-{whole}", upload_at.as_str(), delete_at.as_str());
-                let upload = darkroom.photo_of(&name).await;
-                let image = Target::UserPhoto { user_id: upload.user_id.clone(), image_id: upload.image_id };
-                let target = if whole { user(&name) } else { image };
-                let (upload_job, delete_job) = (JobId::generate(), JobId::generate());
-                pairs.push(Pair { upload_at, delete_at, upload, target, upload_job, delete_job });
-            }
+impl Order {
+    /// What may become of the upload. One that stood between its last look and its settlement when the picture was removed
+    /// may have had time to say so, or not.
+    fn expected(self, pair: &Pair) -> &'static [Status] {
+        const DONE: &[Status] = &[Status::Done];
+        const SUPERSEDED: &[Status] = &[Status::Superseded];
+        const EITHER: &[Status] = &[Status::Done, Status::Superseded];
+        let is_settled = pair.upload_at == At::Step(Step::Settled);
+        let is_decided = is_settled || pair.upload_at == At::Step(Step::Settling);
+        match self {
+            _ if is_settled => DONE,
+            Self::BothDie => SUPERSEDED,
+            // Whoever comes again looks again.
+            Self::UploadDies if pair.is_buried => SUPERSEDED,
+            Self::UploadDies => DONE,
+            Self::UploadThenDeletion if !pair.is_buried => DONE,
+            _ if is_decided => DONE,
+            _ if pair.has_looked => EITHER,
+            _ => SUPERSEDED,
         }
-        let uploader = held(&darkroom, "upload", pairs.iter().map(|pair| (pair.upload_at, &pair.upload_job)));
-        for pair in &pairs {
-            let options = with_id(&pair.upload_job);
-            darkroom.producer.enqueue_with(pair.upload.clone(), options).await.expect("redis takes jobs");
-        }
-        all_stopped(&uploader, pairs.len()).await;
-        let deleter = held(&darkroom, "delete", pairs.iter().map(|pair| (pair.delete_at, &pair.delete_job)));
-        for pair in &pairs {
-            let (job, options) = (Delete { target: pair.target.clone() }, with_id(&pair.delete_job));
-            darkroom.producer.enqueue_with(job, options).await.expect("redis takes jobs");
-        }
-        all_stopped(&deleter, pairs.len()).await;
-        Self { darkroom, pairs, uploader, deleter }
-    }
-
-    /// Receipts of all uploads, once they are final.
-    async fn uploads(&self) -> Vec<Receipt> {
-        let mut receipts = Vec::new();
-        for pair in &self.pairs {
-            receipts.push(self.darkroom.final_receipt(&pair.upload_job).await);
-        }
-        receipts
-    }
-
-    /// Receipts of all deletions, once they are final.
-    async fn deletions(&self) -> Vec<Receipt> {
-        let mut receipts = Vec::new();
-        for pair in &self.pairs {
-            receipts.push(self.darkroom.final_receipt(&pair.delete_job).await);
-        }
-        receipts
-    }
-
-    /// Nothing is left; an upload is done only where `may_be_done` says that it was before the deletion, and superseded
-    /// everywhere else; a deletion says that it is done, and removed the picture of an upload that was: `exactly`, unless
-    /// the one that removed it died before it could say so.
-    async fn judge(
-        &self,
-        uploads: &[Receipt],
-        deletions: &[Receipt],
-        was_before: impl Fn(&Pair) -> bool,
-        exactly: bool,
-    ) {
-        for ((pair, upload), delete) in self.pairs.iter().zip(uploads).zip(deletions) {
-            let of = format!("{:?}: {upload:?} {delete:?}", pair.upload.user_id);
-            let expected = if was_before(pair) { Status::Done } else { Status::Superseded };
-            let deletion = delete.deletion.as_ref().unwrap_or_else(|| panic!("{of}"));
-            assert_eq!(
-                (upload.status, delete.status, deletion.verified),
-                (expected, Status::Done, true),
-                "{of}"
-            );
-            let there = self.darkroom.storage.exists(&key_of(&pair.upload)).await;
-            assert!(!there.expect("the bucket answers"), "{of}");
-            if exactly && expected == Status::Done {
-                assert_eq!(deletion.objects, 1, "{of}");
-            }
-            assert!(deletion.objects <= 1, "{of}");
-        }
-        self.darkroom.eventually_only(&[]).await;
-    }
-
-    fn let_go_on(&self, queue: &str) {
-        std::fs::write(release(&self.darkroom, queue), "").expect("the folder is there");
     }
 }
 
-fn with_id(job: &JobId) -> EnqueueOptions {
-    EnqueueOptions { job_id: Some(job.clone()), ..EnqueueOptions::default() }
-}
-
-fn release(darkroom: &TestDarkroom, queue: &str) -> PathBuf {
-    darkroom.folder().join(format!("let-{queue}-go-on"))
-}
-
-/// A worker of one queue that holds each of the jobs at its step.
-fn held<'a>(darkroom: &TestDarkroom, queue: &str, stops: impl Iterator<Item = (Step, &'a JobId)>) -> Worker {
-    let until = release(darkroom, queue);
-    let stop = |(step, job): (Step, &JobId)| format!("{},job={job},until={}", step.as_str(), until.display());
-    let stops: Vec<_> = stops.map(stop).collect();
-    worker(darkroom, queue, &stops.join(";"))
-}
-
-fn worker(darkroom: &TestDarkroom, queue: &str, stops: &str) -> Worker {
-    let slots = [("DARKROOM_CONCURRENCY_UPLOAD", "100"), ("DARKROOM_CONCURRENCY_DELETE", "100")];
-    let mut more = vec![QUICK, ("DARKROOM_QUEUES", queue), ("DARKROOM_RETRY_BASE_MS", "200")];
-    more.extend(slots);
-    if !stops.is_empty() {
-        more.push(("DARKROOM_TEST_STOP_AT", stops));
+async fn play(order: Order, what: What) {
+    let full = std::env::var_os("DARKROOM_TEST_CHAOS").is_some_and(|size| size == "full");
+    for places in asked().await.places(what, full).chunks(AT_ONCE) {
+        let mut scene = Scene::start(what, places).await;
+        let (uploads, deletions) = go_on(&mut scene, order).await;
+        judge(&mut scene, order, &uploads, &deletions).await;
     }
-    darkroom.worker(&more)
 }
 
-/// Returns when so many jobs are held, within a minute: some fifty pictures are made for it.
-async fn all_stopped(worker: &Worker, jobs: usize) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let log = worker.log();
-        let id = |line: &str| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            Some(line.pointer("/span/job.id").or(line.get("job.id"))?.to_string())
-        };
-        let stopped = log.lines().filter(|line| line.contains("stopped at a step"));
-        let stopped: BTreeSet<_> = stopped.map(|line| id(line).unwrap_or_else(|| line.to_owned())).collect();
-        if stopped.len() == jobs {
-            return;
+/// Receipts of the uploads, and of the deletions.
+async fn go_on(scene: &mut Scene, order: Order) -> (Vec<Receipt>, Vec<Receipt>) {
+    let uploads;
+    let deletions;
+    match order {
+        Order::UploadThenDeletion => {
+            scene.let_go_on("upload");
+            uploads = scene.uploads().await;
+            scene.let_go_on("delete");
+            deletions = scene.deletions().await;
         }
-        let others =
-            || log.lines().filter(|line| line.contains("job settled")).collect::<Vec<_>>().join("\n");
-        assert!(Instant::now() < deadline, "{} of {jobs} jobs stopped; {}", stopped.len(), others());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        Order::DeletionThenUpload => {
+            scene.let_go_on("delete");
+            deletions = scene.deletions().await;
+            scene.let_go_on("upload");
+            uploads = scene.uploads().await;
+        }
+        Order::UploadDies => {
+            scene.uploader.kill().await;
+            scene.uploader = worker(&scene.darkroom, "upload", "");
+            uploads = scene.uploads().await;
+            scene.let_go_on("delete");
+            deletions = scene.deletions().await;
+        }
+        Order::DeletionDies => {
+            scene.deleter.kill().await;
+            scene.deleter = worker(&scene.darkroom, "delete", "");
+            deletions = scene.deletions().await;
+            scene.let_go_on("upload");
+            uploads = scene.uploads().await;
+        }
+        Order::BothDie => {
+            scene.uploader.kill().await;
+            scene.deleter.kill().await;
+            scene.deleter = worker(&scene.darkroom, "delete", "");
+            deletions = scene.deletions().await;
+            scene.uploader = worker(&scene.darkroom, "upload", "");
+            uploads = scene.uploads().await;
+        }
     }
+    (uploads, deletions)
 }
 
-#[tokio::test]
-async fn the_upload_goes_on_and_then_the_deletion() {
-    let held = Held::start().await;
-
-    held.let_go_on("upload");
-    let uploads = held.uploads().await;
-    held.let_go_on("delete");
-    let deletions = held.deletions().await;
-
-    let before = |pair: &Pair| pair.upload_at == Step::Settling || pair.delete_at == Step::Claimed;
-    held.judge(&uploads, &deletions, before, true).await;
+/// Nothing is left; an upload is done only where it may be; a deletion says that it is done, and removed the picture of an upload
+/// that was, unless the one that removed it died before it could say so. Each is announced once.
+async fn judge(scene: &mut Scene, order: Order, uploads: &[Receipt], deletions: &[Receipt]) {
+    for ((pair, upload), delete) in scene.pairs.iter().zip(uploads).zip(deletions) {
+        let of = format!(
+            "{order:?} {:?} {:?} {:?}: {upload:?} {delete:?}",
+            pair.way, pair.upload_at, pair.delete_at
+        );
+        let deletion = delete.deletion.as_ref().unwrap_or_else(|| panic!("{of}"));
+        assert!(order.expected(pair).contains(&upload.status), "{of}");
+        assert_eq!((delete.status, deletion.verified), (Status::Done, true), "{of}");
+        let object = upload.object.as_ref().map(|object| object.key.clone());
+        assert_eq!(object, (upload.status == Status::Done).then(|| key_of(&pair.upload)), "{of}");
+        assert!(
+            !scene.darkroom.storage.exists(&key_of(&pair.upload)).await.expect("the bucket answers"),
+            "{of}"
+        );
+        // The variant, the picture, and an older one that was there before it.
+        let most = if pair.way == Way::Back { 3 } else { 2 };
+        assert!(deletion.objects <= most, "{of}");
+        if !matches!(order, Order::DeletionDies | Order::BothDie) {
+            let least = if upload.status == Status::Done { 2 } else { 1 };
+            assert!(deletion.objects >= least, "{of}");
+        }
+    }
+    scene.darkroom.eventually_only(&[]).await;
+    let mut announced = BTreeMap::<String, usize>::new();
+    for event in scene.darkroom.events().await {
+        *announced.entry(event.subject.expect("it is about a job")).or_default() += 1;
+    }
+    assert_eq!(announced.len(), 2 * scene.pairs.len());
+    assert!(announced.values().all(|times| *times == 1), "{announced:?}");
 }
 
-#[tokio::test]
-async fn the_deletion_goes_on_and_then_the_upload() {
-    let held = Held::start().await;
-
-    held.let_go_on("delete");
-    let deletions = held.deletions().await;
-    held.let_go_on("upload");
-    let uploads = held.uploads().await;
-
-    held.judge(&uploads, &deletions, |pair| pair.upload_at == Step::Settling, true).await;
+macro_rules! races {
+    ($($name:ident = $order:ident)*) => {
+        mod of_an_image {
+            $(#[tokio::test] async fn $name() { super::play(super::Order::$order, super::What::Image).await; })*
+        }
+        mod of_an_owner {
+            $(#[tokio::test] async fn $name() { super::play(super::Order::$order, super::What::Owner).await; })*
+        }
+    };
 }
 
-#[tokio::test]
-async fn the_upload_dies_and_is_delivered_again_while_the_deletion_is_held() {
-    let mut held = Held::start().await;
-
-    held.uploader.kill().await;
-    held.uploader = worker(&held.darkroom, "upload", "");
-    let uploads = held.uploads().await;
-    held.let_go_on("delete");
-    let deletions = held.deletions().await;
-
-    // Whoever comes again looks again: it was done only where there was no tombstone yet.
-    held.judge(&uploads, &deletions, |pair| pair.delete_at == Step::Claimed, true).await;
-}
-
-#[tokio::test]
-async fn the_deletion_dies_and_is_delivered_again_while_the_upload_is_held() {
-    let mut held = Held::start().await;
-
-    held.deleter.kill().await;
-    held.deleter = worker(&held.darkroom, "delete", "");
-    let deletions = held.deletions().await;
-    held.let_go_on("upload");
-    let uploads = held.uploads().await;
-
-    held.judge(&uploads, &deletions, |pair| pair.upload_at == Step::Settling, false).await;
-}
-
-#[tokio::test]
-async fn both_die_and_both_are_delivered_again() {
-    let mut held = Held::start().await;
-
-    held.uploader.kill().await;
-    held.deleter.kill().await;
-    held.deleter = worker(&held.darkroom, "delete", "");
-    let deletions = held.deletions().await;
-    held.uploader = worker(&held.darkroom, "upload", "");
-    let uploads = held.uploads().await;
-
-    held.judge(&uploads, &deletions, |_| false, false).await;
+races! {
+    the_upload_goes_on_and_then_the_deletion = UploadThenDeletion
+    the_deletion_goes_on_and_then_the_upload = DeletionThenUpload
+    the_upload_dies_and_is_delivered_again_while_the_deletion_is_held = UploadDies
+    the_deletion_dies_and_is_delivered_again_while_the_upload_is_held = DeletionDies
+    both_die_and_both_are_delivered_again = BothDie
 }

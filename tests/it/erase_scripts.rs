@@ -1,9 +1,9 @@
 //! The scripts of an erasure, each by itself. All calls are made by a user who may touch nothing but what the KEYS name.
 
-use darkroom::queue::scripts::{JOBS_OF_OWNER, JOBS_SCRUB, JOBS_STAMP, NOTE_WRITE, OWNER_BURY};
+use darkroom::queue::scripts::{JOBS_OF_OWNER, JOBS_RETRY, JOBS_SCRUB, JOBS_STAMP, NOTE_WRITE, OWNER_BURY};
 use redis::{AsyncCommands as _, RedisResult};
 
-use crate::support::scripts::{DONE, Scripts, Settling};
+use crate::support::scripts::{DONE, Scripts, Settling, TICK};
 
 const OWNER: &str = "user_photos/1/";
 
@@ -60,6 +60,49 @@ async fn an_owners_tombstone_is_not_moved_back_and_a_moment_that_redis_forgot_is
     assert_eq!((told.0, told.1, later.1), (1234, false, false));
     assert_eq!((earlier.0, earlier.1), (1234, true));
     assert_eq!(tombstone(&mut scripts).await, Some(later.0));
+}
+
+/// The owner came back after the deletion, and somebody overwrote what was known of the job.
+#[tokio::test]
+async fn an_erasure_whose_hash_was_overwritten_takes_the_moment_of_the_tombstone_and_a_new_one_takes_now() {
+    let mut scripts = Scripts::start().await;
+    let (tombstone, first) = (scripts.keys.tombstone(OWNER), scripts.now_ms().await as u64 - 5_000);
+    let bury_again = async |scripts: &mut Scripts, job: &str, token: &str| {
+        let () = scripts.redis.set_ex(&tombstone, first, 60).await.expect("redis answers");
+        bury(scripts, job, token, "0").await
+    };
+    // One is dead and retried, one waits for its next sweep, and one is a repeated request.
+    let dead = scripts.leased("dead").await;
+    scripts.settle("dead", &dead, &Settling { outcome: "dead", ..DONE }).await.expect("redis answers");
+    let () = scripts.redis.del(meta(&scripts, "dead")).await.expect("redis answers");
+    let keys = [scripts.queue.dead(), scripts.queue.active(), scripts.queue.stats()];
+    let keys = [&keys[..], &[scripts.queue.meta_prefix(), scripts.keys.wake()]].concat();
+    let retried: u64 =
+        scripts.call(&JOBS_RETRY, &keys, &words(["delete", "dead"])).await.expect("it answers");
+    scripts.ready("waits", "payload").await;
+    let () = scripts.redis.set(meta(&scripts, "waits"), "no hash").await.expect("redis answers");
+    scripts.ready("new", "payload").await;
+    scripts.set_meta("new", "dr_forgot", "1").await;
+    scripts.ready("due", "payload").await;
+    let () = scripts.redis.lrem(scripts.queue.active(), 1, "due").await.expect("redis answers");
+    let () = scripts.redis.set(meta(&scripts, "due"), "no hash").await.expect("redis answers");
+    scripts.score(scripts.queue.scheduled(), "due", 1.0).await;
+    scripts.tick(TICK).await;
+    let claimed = scripts.claim(&["t-dead", "t-waits", "t-new", "t-due"]).await;
+
+    let of_dead = bury_again(&mut scripts, "dead", "t-dead").await;
+    let of_waiting = bury_again(&mut scripts, "waits", "t-waits").await;
+    let of_due = bury_again(&mut scripts, "due", "t-due").await;
+    let of_new = bury_again(&mut scripts, "new", "t-new").await;
+    let () = scripts.redis.del(&tombstone).await.expect("redis answers");
+    scripts.set_meta("dead", "dr_deleted_at", "").await;
+    let without = bury(&mut scripts, "dead", "t-dead", "0").await;
+
+    assert_eq!((retried, claimed.len()), (1, 4));
+    let moments = [of_dead, of_waiting, of_due].map(|grave| (grave.0, grave.1));
+    assert_eq!(moments, [(first, true); 3]);
+    assert!(of_new.0 > first && of_new.0 == of_new.2, "{of_new:?}");
+    assert!(without.0 == without.2 && !without.1, "{without:?}");
 }
 
 #[tokio::test]

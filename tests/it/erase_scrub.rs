@@ -1,7 +1,12 @@
 //! What Redis and `staging/` still knew of an owner who was erased.
 
-use darkroom::config::steps::Step;
-use darkroom_jobs::{EnqueueOptions, ImageId, Payload, Receipt, Source, Status, Target, Timestamp, Upload};
+use darkroom::{
+    config::steps::Step,
+    queue::scrub::{Owner, Scrubber},
+};
+use darkroom_jobs::{
+    EnqueueOptions, ImageId, Kind, Payload, Receipt, Source, Status, Target, Timestamp, Upload,
+};
 
 use crate::support::{
     darkroom::{TestDarkroom, picture},
@@ -94,6 +99,58 @@ async fn an_original_that_a_dead_job_of_the_user_named_goes_wherever_it_is_stage
     assert_eq!((deletion.verified, deletion.staged), (true, 1));
     let Source::Staged { key, .. } = &theirs.source else { panic!("it is staged") };
     darkroom.eventually_only(&[key.as_str()]).await;
+}
+
+/// 40 dead jobs, each with an original of its own, and no time but for the smallest part.
+#[tokio::test]
+async fn a_queue_that_takes_long_to_look_through_is_gone_on_with_and_every_original_goes() {
+    let mut darkroom = TestDarkroom::start().await;
+    for number in 0..40 {
+        let staged = darkroom.staged(b"no picture".to_vec()).await;
+        let payload = serde_json::to_vec(&Upload { user_id: owner("u1"), ..staged }).expect("a job is JSON");
+        darkroom.push_by_hand(Kind::Upload, &format!("job-{number}"), &payload).await;
+    }
+    let mut uploader = darkroom.worker(&[("DARKROOM_QUEUES", "upload")]);
+    for number in 0..40 {
+        let job = format!("job-{number}").parse().expect("an id");
+        assert_eq!(darkroom.final_receipt(&job).await.status, Status::Failed);
+    }
+    uploader.kill().await;
+    let no_time = [QUICK, ("DARKROOM_ERASE_TURN_MS", "0"), ("DARKROOM_QUEUES", "delete")];
+    let _worker = darkroom.worker(&no_time);
+
+    let job = darkroom.delete(user("u1")).await;
+    let receipt = darkroom.final_receipt(&job).await;
+
+    let deletion = receipt.deletion.expect("a deletion says what it removed");
+    assert_eq!((deletion.verified, deletion.staged, receipt.attempts), (true, 40, 1));
+    // Two or more to look through the queue each time; without a look at the time there would be five in all.
+    assert!(receipt.deliveries >= 7, "{}", receipt.deliveries);
+    darkroom.eventually_only(&[]).await;
+}
+
+/// More than one call stamps.
+#[tokio::test]
+async fn stamping_that_takes_long_stops_and_goes_on_where_it_was() {
+    let mut darkroom = TestDarkroom::start().await;
+    for number in 0..600 {
+        darkroom.push_by_hand(Kind::Upload, &format!("stranger-{number}"), br#"{"user_id":"u2"}"#).await;
+    }
+    let (redis, keys) = darkroom.connection();
+    let (scrubber, owner) = (Scrubber::new(redis, keys), Owner::of(&user("u1")));
+
+    let (mut from, mut stops, mut seen) = (0, 0, Vec::new());
+    while let Some(next) = scrubber.stamp(&owner, from, || true).await.expect("redis answers") {
+        (from, stops) = (next, stops + 1);
+        seen.push(darkroom.everything_in_redis().await.matches("stranger-").count());
+    }
+    let at_once = scrubber.stamp(&owner, 0, || false).await.expect("redis answers");
+
+    assert!(stops >= 2, "{stops}");
+    assert!(seen.windows(2).all(|two| two[0] < two[1]) && seen[0] < 600, "{seen:?}");
+    assert_eq!(darkroom.everything_in_redis().await.matches("stranger-").count(), 600);
+    assert_eq!(at_once, None);
+    darkroom.forge();
 }
 
 /// The receipt of an upload with a context whose picture is deleted while it is made.

@@ -7,16 +7,17 @@ use std::{
 };
 
 /// A room, and the rooms that it may name. Every arrow points to an earlier row, so there is no cycle.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("digest", &[]),
     ("imaging", &[]),
     ("config", &["imaging"]),
     ("telemetry", &["config"]),
-    ("storage", &["config", "digest"]),
-    ("queue", &["config"]),
+    ("stops", &["config"]),
+    ("storage", &["config", "digest", "stops"]),
+    ("queue", &["config", "stops"]),
     ("sandbox", &["config", "digest", "imaging"]),
     ("sources", &["config", "digest", "storage", "queue"]),
-    ("handlers", &["config", "imaging", "queue", "sandbox", "sources", "storage"]),
+    ("handlers", &["config", "imaging", "queue", "sandbox", "sources", "stops", "storage"]),
     ("worker", EARLIER),
     ("http", &["config", "digest", "queue", "storage", "telemetry"]),
     ("dev", EARLIER),

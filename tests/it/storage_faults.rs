@@ -240,6 +240,20 @@ async fn an_etag_that_is_the_md5_of_something_else_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_not_the_one_that_was_sent_is_noticed_where_it_is_told() {
+    for (kept, is_whole) in [("1", true), ("0", false)] {
+        let told = STORED.replace("connection", &format!("x-amz-object-size: {kept}\r\nconnection"));
+        let server = FaultyServer::answering(&[&told]).await;
+        let storage = storage(&settings(&server.endpoint_url, &[])).await;
+
+        let stored = storage.upload(&fresh_key(), Bytes::from("x"), &ObjectAttributes::default()).await;
+
+        let code = stored.err().map(|error| error.code());
+        assert_eq!(code, (!is_whole).then_some(ErrorCode::StorageVerifyFailed));
+    }
+}
+
+#[tokio::test]
 async fn an_etag_under_kms_is_not_taken_for_an_md5() {
     let kms = "etag: \"0123456789abcdef0123456789abcdef\"\r\nx-amz-server-side-encryption: aws:kms\r\n\
                connection";

@@ -144,6 +144,18 @@ async fn where_many_deletions_are_unknown_each_is_sent_alone() {
 }
 
 #[tokio::test]
+async fn of_deletions_that_are_sent_alone_one_that_is_denied_does_not_keep_the_rest() {
+    let locked = answer("<Error><Code>AccessDenied</Code></Error>").replace("200 OK", "403 Forbidden");
+    let (server, storage) = told(&[UNKNOWN, GONE, &locked, GONE]).await;
+
+    let keys = ["a", "b", "c"].iter().map(|name| format!("user_photos/1/{name}.jpg"));
+    let stayed = storage.delete_many(&listed(keys)).await.expect("the requests were answered");
+
+    let stayed: Vec<_> = stayed.iter().map(|stayed| (stayed.key.as_str(), stayed.code.as_str())).collect();
+    assert_eq!((stayed, server.requests()), (vec![("user_photos/1/b.jpg", "AccessDenied")], 4));
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_know_conditions_is_asked_once_and_then_looked_at_before_each_put() {
     let missing = "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n";
     let (server, storage) = told(&[UNKNOWN, missing, STORED, missing, STORED]).await;

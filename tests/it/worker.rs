@@ -1,7 +1,7 @@
 //! What a worker promises, shown on real processes: nothing is lost, nothing stops it.
 
 use darkroom_jobs::{
-    Delete, Deletion, ErrorCode, ImageId, Kind, ObjectKey, Receipt, Source, Status, Target, Upload,
+    Delete, Deletion, ErrorCode, ImageId, Kind, ObjectKey, Receipt, Source, StagedKey, Status, Target, Upload,
 };
 
 use crate::support::{
@@ -225,6 +225,54 @@ async fn an_original_that_is_missing_is_looked_for_twice() {
 
     assert_eq!((receipt.status, receipt.attempts), (Status::Failed, 2));
     assert_eq!(code(&receipt), ErrorCode::SourceMissing);
+}
+
+/// Of two jobs that name one staged original the first that is done removes it.
+#[tokio::test]
+async fn a_job_that_names_an_original_again_is_done_with_the_picture_that_was_made_of_it() {
+    let darkroom = TestDarkroom::start().await;
+    let _worker = darkroom.worker(&[]);
+    let upload = darkroom.staged(picture("plain.jpg")).await;
+    let Source::Staged { key: staged, .. } = upload.source.clone() else { panic!("it is staged") };
+    let there = darkroom.storage.head(&ObjectKey::staged(&staged)).await.expect("the bucket answers");
+    let etag = there.expect("it is staged").etag.expect("the server gives ETags");
+    let named = |key: &StagedKey, etag: Option<&str>| Upload {
+        source: Source::Staged { key: key.clone(), bytes: None, etag: etag.map(str::to_owned), sha256: None },
+        ..upload.clone()
+    };
+    let first = darkroom.producer.enqueue(upload.clone()).await.expect("redis takes jobs");
+    let first = darkroom.final_receipt(&first).await;
+    darkroom.eventually_only(&[ObjectKey::user_photo(&upload.user_id, &upload.image_id).as_str()]).await;
+
+    let elsewhere = "staging/test/elsewhere".parse().expect("a staged key");
+    let again =
+        [named(&staged, None), named(&staged, Some(&etag)), named(&staged, Some(etag.trim_matches('"')))];
+    let others = [
+        named(&elsewhere, None),
+        named(&elsewhere, Some(&etag)),
+        named(&staged, Some("0123456789abcdef0123456789abcdef")),
+        Upload { image_id: ImageId::random(), ..named(&staged, Some(&etag)) },
+    ];
+    let mut receipts = Vec::new();
+    for upload in again.iter().chain(&others) {
+        let job = darkroom.producer.enqueue(upload.clone()).await.expect("redis takes jobs");
+        receipts.push(darkroom.final_receipt(&job).await);
+    }
+
+    for receipt in &receipts[..again.len()] {
+        assert_eq!((receipt.status, &receipt.object), (Status::Done, &first.object), "{receipt:?}");
+        let sha256 = |receipt: &Receipt| receipt.source.clone().and_then(|source| source.sha256);
+        assert!(sha256(receipt).is_some() && sha256(receipt) == sha256(&first));
+    }
+    // A name alone proves nothing: neither of another original, nor for another picture.
+    for receipt in &receipts[again.len()..] {
+        assert_eq!(
+            (receipt.status, code(receipt)),
+            (Status::Failed, ErrorCode::SourceMissing),
+            "{receipt:?}"
+        );
+        assert!(receipt.error.as_ref().is_some_and(|error| error.hint.contains("a key of its own")));
+    }
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ impl TestDarkroom {
             storage: Storage::new(&services.settings().expect("the services' settings are right"))
                 .await
                 .expect("the services' settings are right"),
-            redis: client.get_multiplexed_async_connection().await.expect("redis answers"),
+            redis: patient(&client).await,
             services,
             folder,
             forged: std::sync::atomic::AtomicBool::new(false),
@@ -119,7 +119,7 @@ impl TestDarkroom {
     pub async fn restart_redis(&mut self) {
         self.services.redis.restart().await.expect("redis starts again");
         let client = redis::Client::open(self.services.redis.url()).expect("a url");
-        self.redis = client.get_multiplexed_async_connection().await.expect("redis answers");
+        self.redis = patient(&client).await;
     }
 
     /// From now on, until Redis is started again, what it acknowledges is on disk; by default it may be a second later, or two
@@ -213,7 +213,8 @@ impl TestDarkroom {
         Inspector::new(self.producer.clone(), connection, keys)
     }
 
-    fn connection(&self) -> (wire::Connection, Keys) {
+    /// A connection of our own making, and the keys.
+    pub fn connection(&self) -> (wire::Connection, Keys) {
         let settings = self.services.settings::<config::Redis>().expect("the services' settings are right");
         let client = connection::client(&settings).expect("a url");
         (connection::managed(&client).expect("a url"), settings.namespace)
@@ -286,6 +287,12 @@ impl Worker {
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log is there")
     }
+}
+
+/// A connection whose answers may take long on a machine that does much else; the client's own limit is half a second.
+async fn patient(client: &redis::Client) -> redis::aio::MultiplexedConnection {
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
+    client.get_multiplexed_async_connection_with_config(&config).await.expect("redis answers")
 }
 
 /// A picture that is rendered by code.

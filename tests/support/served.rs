@@ -125,20 +125,33 @@ impl ServedBucket {
                     _embedded: Some(bucket),
                 }
             }
-            Server::Ceph(ceph) => Self::made(&ceph.endpoint_url, &ceph.access_key, &ceph.secret_key).await,
+            Server::Ceph(ceph) => {
+                Self::made(&ceph.endpoint_url, &ceph.access_key, &ceph.secret_key, false).await
+            }
             Server::Moto(spawned) | Server::Garage(spawned) => {
-                Self::made(&spawned.endpoint_url, spawned.access_key, spawned.secret_key).await
+                Self::made(&spawned.endpoint_url, spawned.access_key, spawned.secret_key, false).await
             }
         }
     }
 
+    /// With Object Lock, which a bucket has from the beginning or never.
+    pub async fn locking_on(server: Server) -> Self {
+        match server {
+            Server::Ceph(ceph) => {
+                Self::made(&ceph.endpoint_url, &ceph.access_key, &ceph.secret_key, true).await
+            }
+            _ => panic!("{} locks nothing", server.name()),
+        }
+    }
+
     /// Two fresh buckets of a server that many tests share.
-    async fn made(endpoint_url: &str, access_key: &str, secret_key: &str) -> Self {
+    async fn made(endpoint_url: &str, access_key: &str, secret_key: &str, locks: bool) -> Self {
         let admin = client(endpoint_url, access_key, secret_key);
         let name = JobId::generate().to_string().to_ascii_lowercase();
         let originals = format!("{name}-originals");
         for bucket in [&name, &originals] {
-            admin.create_bucket().bucket(bucket).send().await.expect("the server makes buckets");
+            let order = admin.create_bucket().bucket(bucket).object_lock_enabled_for_bucket(locks);
+            order.send().await.expect("the server makes buckets");
         }
         let bucket = format!("--s3-bucket={name}");
         let key = format!("--s3-access-key-id={access_key}");
@@ -187,7 +200,7 @@ impl ServedBucket {
 }
 
 /// A client with nothing of ours in it.
-fn client(endpoint_url: &str, key: &str, secret: &str) -> Client {
+pub fn client(endpoint_url: &str, key: &str, secret: &str) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(aws_smithy_http_client::Builder::new().build_http())

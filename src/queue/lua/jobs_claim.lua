@@ -54,8 +54,12 @@ local function see(id, meta, known)
     end
     redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
         'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_leased_at',
-        'dr_deleted_at')
+        'dr_deleted_at', 'dr_forgot')
     redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now_text, 'attempts', '0', 'dr_crashes', '0')
+    if known.err then
+        -- It may have been seen before, and what was known of it is gone: `owner_bury` asks the tombstone.
+        redis.call('HSET', meta, 'dr_forgot', '1')
+    end
     return { id, 'Pending', '0', known[4], now_text }
 end
 

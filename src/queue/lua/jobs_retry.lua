@@ -24,11 +24,15 @@ for i = 2, #ARGV do
     local id = ARGV[i]
     local meta = meta_prefix .. id
     if redis.call('ZREM', dead, id) == 1 then
-        local known = redis.pcall('HMGET', meta, 'dr_bytes', 'result', 'dr_note')
+        local known = redis.pcall('HMGET', meta, 'dr_bytes', 'result', 'dr_note', 'dr_seen')
         if known.err then
             -- Somebody has overwritten the hash: the payload is still the job.
             redis.call('DEL', meta)
             known = {}
+        end
+        if known[4] ~= id then
+            -- Nobody knows any more when what it deletes was deleted: `owner_bury` asks the tombstone.
+            redis.call('HSET', meta, 'dr_forgot', '1')
         end
         if tonumber(known[1] or '') then
             redis.call('HINCRBY', stats, 'dead_bytes', -tonumber(known[1]))

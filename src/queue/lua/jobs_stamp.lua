@@ -26,7 +26,7 @@ for i = 1, #page[2], 2 do
         -- What a stranger's metadata put under our names says nothing.
         redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
             'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_leased_at',
-            'dr_deleted_at')
+            'dr_deleted_at', 'dr_forgot')
         redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now, 'dr_deliveries', 0, 'dr_crashes', 0, 'attempts', 0)
         stamped = stamped + 1
     end

@@ -66,7 +66,7 @@ pub(super) async fn read(mut body: Incoming, announced: &Announced, pace: &Pace)
         return Err(INCOMPLETE);
     }
     let (bytes, sha256) = file.finish(announced.is_framed)?;
-    Ok(Original { bytes, declared_type: announced.media_type.clone(), sha256 })
+    Ok(Original { bytes, declared_type: announced.media_type.clone(), sha256, staged: None })
 }
 
 fn broken(error: &hyper::Error) -> Error {

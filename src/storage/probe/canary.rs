@@ -139,7 +139,7 @@ impl Storage {
             let request = self.client.head_bucket().bucket(bucket).customize().interceptor(clock.clone());
             async move {
                 let since = Instant::now();
-                let answer = request.send().await.map_err(|error| Error::of("HeadBucket", error));
+                let answer = self.ask("HeadBucket", request.send()).await;
                 answer.map_err(Error::about_a_bucket).map(|_| ms(since.elapsed()))
             }
         };
