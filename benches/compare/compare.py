@@ -5,7 +5,7 @@ of a photo without any start. The kernel's account of the ended process counts, 
 largest process of the run with one picture. Each figure is the median of all rounds.
 
 With --markdown FILE the tables are written into a document, between `<!-- compare: photos -->` (a row for each photo) or
-`<!-- compare: means -->` (a row for each format) and the next `<!-- /compare -->`, with the call, the machine and the versions.
+`<!-- compare: means -->` (a row for each format) and the next `<!-- /compare -->`; above the first the call, the machine and the versions.
 
 Exit 0: all was measured; 1: a program failed on a photo that the others took (its row says so), or a document has no place for a table.
 """
@@ -179,12 +179,12 @@ def processor():
     return names[0] if names else os.uname().machine
 
 
-def write(document, tables, line):
+def write(document, tables):
     """Puts the tables into their places in a document; ValueError when it has none."""
     text, places = document.read_text(), 0
     for name, rows in tables.items():
         place = re.compile(rf"(<!-- compare: {name} -->\n).*?(<!-- /compare -->)", re.DOTALL)
-        text, found = place.subn(lambda match: f"{match[1]}{line}\n\n{rows}\n{match[2]}", text)
+        text, found = place.subn(lambda match: f"{match[1]}{rows}\n{match[2]}", text)
         places += found
     if not places:
         raise ValueError(f"{document} has no place for a table: <!-- compare: photos --> or <!-- compare: means -->")
@@ -223,10 +223,10 @@ def main():
 
     names = [program.name for program in programs]
     print(json.dumps(results) if args.json else table(results, names))
-    tables = {"photos": table(results, names), "means": means_table(results, names)}
     for document in args.markdown:
+        photos = f"{source(args)}\n\n{table(results, names)}"
         try:
-            write(document, tables, source(args))
+            write(document, {"photos": photos, "means": means_table(results, names)})
         except (OSError, ValueError) as error:
             print(f"compare: {error}", file=sys.stderr)
             return 1

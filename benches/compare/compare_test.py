@@ -19,7 +19,7 @@ class Markdown(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             document = Path(folder) / "doc.md"
             document.write_text(text)
-            write(document, {"photos": table(RESULTS, NAMES), "means": means_table(RESULTS, NAMES)}, "how:")
+            write(document, {"photos": table(RESULTS, NAMES), "means": means_table(RESULTS, NAMES)})
             return document.read_text()
 
     def test_tables_stand_in_their_places_and_nothing_else_changes(self):
@@ -28,9 +28,9 @@ class Markdown(unittest.TestCase):
         )
 
         self.assertNotIn("old", written)
-        self.assertTrue(written.startswith("before\n<!-- compare: photos -->\nhow:\n\n| photo | darkroom | sharp |"), written)
+        self.assertTrue(written.startswith("before\n<!-- compare: photos -->\n| photo | darkroom | sharp |"), written)
         self.assertIn("| a.jpg | 10 ms | 0.25 × of 40 ms | 20 · 90 | 100 |\n", written)
-        self.assertIn("|\n<!-- /compare -->\nbetween\n<!-- compare: means -->\nhow:\n\n| photos | of sharp |", written)
+        self.assertIn("|\n<!-- /compare -->\nbetween\n<!-- compare: means -->\n| photos | of sharp |", written)
         self.assertIn("| JPEG, 2 | 0.50 × |\n| HEIC, 1 | – |\n| all, 3 | 0.50 × |\n<!-- /compare -->\nafter\n", written)
 
     def test_what_is_written_is_written_over_the_next_time(self):
