@@ -24,8 +24,8 @@ chaos: ## show that nothing is lost, at full size: half an hour, and a row for e
 	  cargo test --workspace --all-features --test chaos $(ARGS) -- --test-threads 1
 
 core: ## run the tests of the queue on another server (SERVER=/usr/bin/redis-server)
-	DARKROOM_TEST_REDIS_SERVER="$(SERVER)" cargo test --workspace --all-features --test it -- scripts presence operate inspect \
-	  deaths cut_wires redis_outages boot idle bench producers worker:: $(ARGS)
+	DARKROOM_TEST_REDIS_SERVER="$(SERVER)" cargo test --workspace --all-features --test it --test chaos -- scripts presence operate \
+	  inspect boot idle bench producers worker:: deaths redis_outages lost_answers model:: processor $(ARGS)
 
 conformance: ## run the storage suite on the embedded server, Ceph, moto and Garage (compiles Garage once, some minutes)
 	@server="$$(scripts/setup)" && garage="$$(scripts/garage)" && moto="$$(scripts/venv moto tests/python/moto.txt)" && \
