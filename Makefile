@@ -30,8 +30,8 @@ rolling: ## deploy this build over an earlier one under load, and back (builds i
 	  cargo test --all-features --test chaos $(ARGS) -- --include-ignored rolling::
 
 core: ## run the tests of the queue on another server (SERVER=/usr/bin/redis-server)
-	DARKROOM_TEST_REDIS_SERVER="$(SERVER)" cargo test --workspace --all-features --test it -- scripts presence operate inspect \
-	  deaths cut_wires redis_outages boot idle bench producers worker:: $(ARGS)
+	DARKROOM_TEST_REDIS_SERVER="$(SERVER)" cargo test --workspace --all-features --test it --test chaos -- scripts presence operate \
+	  inspect boot idle bench producers worker:: deaths redis_outages lost_answers model:: processor $(ARGS)
 
 conformance: ## run the storage suite on the embedded server, Ceph, moto and Garage (compiles Garage once, some minutes)
 	@server="$$(scripts/setup)" && garage="$$(scripts/garage)" && moto="$$(scripts/venv moto tests/python/moto.txt)" && \

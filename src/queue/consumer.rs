@@ -42,8 +42,8 @@ mod ending;
 /// How long Redis may take to hear that the process ends.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Most jobs that one call claims.
-const CLAIM_BATCH: usize = 100;
+/// Most jobs that one call claims: some 1.5 ms of Redis when nobody has seen them before.
+const CLAIM_BATCH: usize = 50;
 
 /// What the actor is asked, and told.
 #[derive(Debug)]

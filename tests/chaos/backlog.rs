@@ -13,7 +13,6 @@ use crate::{
     report::Row,
     scene::{self, Scene},
     size::size,
-    support::invariant,
 };
 
 /// Jobs that one pipeline makes.
@@ -51,11 +50,9 @@ async fn scripts_take_as_long_with_a_million_waiting_as_with_none() {
     }
 
     let times = percentiles(&mut redis).await;
-    no_script_failed(&mut redis).await;
     let cpu_us = (cpu_us(&mut redis).await - cpu_before) / calls(&mut redis).await;
     let completed: usize = redis.zcard(queue().done()).await.expect("redis answers");
     let found = completed + unsettled(&mut redis).await;
-    invariant::every_job_is_in_one_place(&scene.darkroom.services.redis.url(), "darkroom");
     let row = Row {
         scenario: "6 backlog: waiting, due at once, leases expired at once",
         enqueued: waiting + due + expired,
@@ -74,8 +71,9 @@ async fn scripts_take_as_long_with_a_million_waiting_as_with_none() {
         ),
     };
     row.hold();
-    // What walked through the backlog would take as long each time. The promise for the slowest is 5 ms of a processor, which a
-    // machine that others use takes away in the middle of a script: those times are printed.
+    no_script_failed(&mut redis).await;
+    // What walked through the backlog would take as long each time. The promise for the slowest is 5 ms of a processor, which
+    // is measured beside (`processor`): here others take it away in the middle of a script.
     assert!(times[0] <= 1_000.0, "a script takes {} µs", times[0]);
 }
 
@@ -103,14 +101,14 @@ async fn unsettled(redis: &mut MultiplexedConnection) -> usize {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+pub enum Place {
     Active,
     Scheduled,
     Leases,
 }
 
 /// Puts jobs there as producers, and a worker that is gone, would have left them.
-async fn forge(redis: &mut MultiplexedConnection, count: usize, place: Place) {
+pub async fn forge(redis: &mut MultiplexedConnection, count: usize, place: Place) {
     let (queue, upload) = (queue(), scene::load(1).remove(0));
     let (_, image) = upload.key.stem().rsplit_once('/').expect("it has a folder");
     for begin in (0..count).step_by(BATCH) {

@@ -32,6 +32,7 @@ mod lost_answers_beside;
 mod lost_answers_erasure;
 mod model;
 mod poison;
+mod processor;
 mod redis_outages;
 mod rolling;
 mod starved;
