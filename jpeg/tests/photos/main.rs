@@ -6,4 +6,5 @@ mod pictures;
 mod pixels;
 mod same_bytes;
 mod scenes;
+mod segments;
 mod structured;
