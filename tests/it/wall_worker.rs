@@ -124,6 +124,13 @@ fn memory_of(process: u32) -> Option<Vec<Vec<u8>>> {
     Some(maps.lines().filter_map(part).collect())
 }
 
+/// SIGHUP, SIGINT and SIGTERM, by the mask of those that a process ignores.
+fn ignores_signals(process: u32) -> bool {
+    const ASKED: u64 = 1 | 1 << 1 | 1 << 14;
+    let ignored = status(process, "SigIgn:").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+    ignored.is_some_and(|mask| mask & ASKED == ASKED)
+}
+
 #[tokio::test]
 async fn decoders_leave_signals_to_the_worker_and_go_with_it() {
     let darkroom = TestDarkroom::start().await;
@@ -132,6 +139,9 @@ async fn decoders_leave_signals_to_the_worker_and_go_with_it() {
         worker.logged(&["decoders started"]).await;
         let decoders = children_of(worker.id());
         assert!(!decoders.is_empty());
+        // Some have only just begun.
+        eventually("the decoders are ready", || decoders.iter().all(|decoder| ignores_signals(*decoder)))
+            .await;
 
         for decoder in &decoders {
             for to_all in ["INT", "TERM", "HUP"] {
