@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use darkroom::config::steps::Step;
 use darkroom_jobs::{ImageId, Status};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -258,12 +259,10 @@ async fn a_stop_ends_readiness_first_answers_who_waits_and_ends_the_port() {
 #[tokio::test]
 async fn readiness_ends_with_the_signal_while_a_job_still_runs() {
     let darkroom = TestDarkroom::start().await;
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let silent_url = format!("http://{}", silent.local_addr().expect("it is bound"));
-    let settings = [("S3_ENDPOINT_URL", silent_url.as_str()), ("DARKROOM_SHUTDOWN_MS", "5000")];
+    let settings = [("DARKROOM_TEST_STOP_AT", "fetched"), ("DARKROOM_SHUTDOWN_MS", "5000")];
     let mut service = Service::start(&darkroom, &settings).await;
-    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
-    darkroom.receipt_when(&job, Status::Running).await;
+    darkroom.upload(picture("plain.jpg")).await;
+    service.worker.reached(Step::Fetched).await;
     service.when("/readyz", 200).await;
 
     service.worker.signal("TERM");
