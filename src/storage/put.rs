@@ -45,6 +45,9 @@ pub struct ObjectAttributes {
     pub pipeline: Option<String>,
 }
 
+/// How often an object is put that another one is in the way of which is gone when it is looked at.
+const CROSSED: usize = 3;
+
 /// Where an original was staged: whoever names the same later means the same picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StagedAs {
@@ -153,13 +156,22 @@ impl Storage {
             return accept(&there, &body, attributes);
         }
 
-        match self.put(&self.place(key), body.clone(), attributes, conditional).await {
-            Err(error) if error.kind() == ErrorKind::Changed => match self.head(key).await? {
-                Some(there) => accept(&there, &body, attributes),
-                None => Err(Error::because(ErrorKind::Unavailable, "PutObject", error)),
-            },
-            outcome => outcome,
+        for _ in 1..CROSSED {
+            match self.put(&self.place(key), body.clone(), attributes, conditional).await {
+                Err(error) if error.kind() == ErrorKind::Changed => {
+                    if let Some(there) = self.head(key).await? {
+                        return accept(&there, &body, attributes);
+                    }
+                    // What was in the way was removed meanwhile.
+                }
+                outcome => return outcome,
+            }
         }
+        let last = self.put(&self.place(key), body, attributes, conditional).await;
+        last.map_err(|error| match error.kind() {
+            ErrorKind::Changed => Error::because(ErrorKind::Unavailable, "PutObject", error),
+            _ => error,
+        })
     }
 
     async fn put(

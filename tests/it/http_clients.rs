@@ -38,6 +38,24 @@ fn uvicorn(python: &str, service: &Service, port: u16) -> Child {
         .expect("python starts")
 }
 
+/// The example, and where it answers, within a minute. A port that somebody took meanwhile ends it: another one is tried.
+async fn started(python: &str, service: &Service) -> (Child, String) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        assert!(Instant::now() < deadline, "uvicorn did not start");
+        let port = free_port();
+        let mut server = uvicorn(python, service, port);
+        let url = format!("http://127.0.0.1:{port}");
+        while server.try_wait().expect("it can be asked").is_none() {
+            if client().get(format!("{url}/docs")).send().await.is_ok_and(|page| page.status() == 200) {
+                return (server, url);
+            }
+            assert!(Instant::now() < deadline, "uvicorn did not start");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_example_for_fastapi_takes_a_photo_and_tells_where_it_is() {
     let Some(python) = python("fastapi", "examples/fastapi/requirements.txt").await else {
@@ -45,14 +63,7 @@ async fn the_example_for_fastapi_takes_a_photo_and_tells_where_it_is() {
     };
     let darkroom = TestDarkroom::start().await;
     let service = Service::with_token(&darkroom, &[]).await;
-    let port = free_port();
-    let _server = uvicorn(&python, &service, port);
-    let url = format!("http://127.0.0.1:{port}");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while client().get(format!("{url}/docs")).send().await.is_err() {
-        assert!(Instant::now() < deadline, "uvicorn did not start");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let (_server, url) = started(&python, &service).await;
 
     let photo = |bytes| {
         let part = reqwest::multipart::Part::bytes(bytes).file_name("a.jpg").mime_str("image/jpeg");

@@ -229,6 +229,24 @@ async fn a_put_that_was_applied_but_whose_reply_was_lost_is_a_success() {
 }
 
 #[tokio::test]
+async fn a_put_with_something_in_its_way_that_is_gone_by_now_is_made_again_a_few_times() {
+    let taken = "HTTP/1.1 412 Precondition Failed\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let gone = "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n";
+    let once = FaultyServer::answering(&[taken, gone, STORED]).await;
+    let always = FaultyServer::answering(&[taken, gone, taken, gone, taken]).await;
+    let put = async |server: &FaultyServer| {
+        let storage = storage(&settings(&server.endpoint_url, &["--s3-conditional-writes=on"])).await;
+        storage.put_once(&fresh_key(), Bytes::from("picture"), &ObjectAttributes::default()).await
+    };
+
+    let stored = put(&once).await.expect("nothing is in its way any more");
+    let refused = put(&always).await.expect_err("there is always another one");
+
+    assert_eq!((stored.already_there, once.requests()), (false, 3));
+    assert_eq!((refused.kind(), always.requests()), (ErrorKind::Unavailable, 5));
+}
+
+#[tokio::test]
 async fn an_etag_that_is_the_md5_of_something_else_is_noticed() {
     let other = STORED.replace("connection", "etag: \"0123456789abcdef0123456789abcdef\"\r\nconnection");
     let server = FaultyServer::answering(&[&other]).await;
