@@ -1,7 +1,7 @@
 //! How originals are fetched from URLs, and from where they are not.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -196,10 +196,21 @@ impl FromStr for HostPattern {
             (url::Host::Domain(name), false) => Ok(Self::Exact(bare(&name).ok_or_else(wrong)?.to_owned())),
             (_, true) => Err(wrong()),
             (url::Host::Ipv4(address), false) => Ok(Self::Exact(address.to_string())),
-            (url::Host::Ipv6(address), false) => {
-                Ok(Self::Exact(IpAddr::V6(address).to_canonical().to_string()))
-            }
+            (url::Host::Ipv6(address), false) => Ok(Self::Exact(meant(address.into()).to_string())),
         }
+    }
+}
+
+/// The address itself, or the IPv4 address that an IPv6 address stands for: mapped (`::ffff:0:0/96`), or translated by NAT64 (`64:ff9b::/96`),
+/// behind which a host knows no other.
+pub fn meant(address: IpAddr) -> IpAddr {
+    const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+    match address.to_canonical() {
+        IpAddr::V6(address) if address.segments().starts_with(&NAT64) => {
+            let [.., a, b, c, d] = address.octets();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        canonical => canonical,
     }
 }
 
@@ -292,6 +303,7 @@ mod tests {
         assert!(!matches("*.shop.com", "shop.com") && !matches("*.shop.com", "myshop.com"));
         assert!(matches("bücher.de", "xn--bcher-kva.de") && matches("*", "shop.com"));
         assert!(matches("0x7f.1", "127.0.0.1") && matches("[::ffff:127.0.0.1]", "127.0.0.1"));
+        assert!(matches("[64:ff9b::7f00:1]", "127.0.0.1"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::config::fetch::meant;
+
 /// An IPv4 network of these octets.
 const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
@@ -77,19 +79,6 @@ pub fn is_public(address: IpAddr) -> bool {
             let refused = REFUSED_V6.iter().any(|(block, _)| block.contains(&address));
             GLOBAL_V6.contains(&address) && !refused && !is_isatap(address)
         }
-    }
-}
-
-/// The address itself, or the IPv4 address that an IPv6 address stands for: mapped (`::ffff:0:0/96`), or translated by NAT64 (`64:ff9b::/96`),
-/// behind which a host knows no other.
-pub(super) fn meant(address: IpAddr) -> IpAddr {
-    const NAT64: Ipv6Net = v6(0x64, 0xff9b, 96);
-    match address.to_canonical() {
-        IpAddr::V6(address) if NAT64.contains(&address) => {
-            let [.., a, b, c, d] = address.octets();
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        }
-        canonical => canonical,
     }
 }
 

@@ -8,8 +8,11 @@ use std::net::IpAddr;
 use darkroom_jobs::ErrorCode as Code;
 use url::{Host as ParsedHost, Url};
 
-use super::{address::meant, error::Error};
-use crate::config::{Fetch, fetch::HostPattern};
+use super::error::Error;
+use crate::config::{
+    Fetch,
+    fetch::{HostPattern, meant},
+};
 
 /// Longest URL, in bytes.
 pub const MAX_URL_BYTES: usize = 2_048;
