@@ -39,22 +39,24 @@ local answer = { now }
 -- No lease is longer (DARKROOM_LEASE_MS).
 local FAR_MS = 3600000
 
+-- Says whether there was a hash or nothing.
 local function must_be_hash(meta)
-    if redis.call('TYPE', meta).ok ~= 'hash' then
+    local kind = redis.call('TYPE', meta).ok
+    if kind ~= 'hash' then
         redis.call('DEL', meta)
     end
+    return kind == 'hash' or kind == 'none'
 end
 
 -- Marks a job that comes from a stranger as seen now; what its metadata put under our names says nothing.
 local function see(meta, id)
-    local kind = redis.call('TYPE', meta).ok
-    must_be_hash(meta)
+    local was_hash_or_none = must_be_hash(meta)
     if redis.call('HGET', meta, 'dr_seen') ~= id then
         redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
             'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_leased_at',
             'dr_deleted_at', 'dr_forgot')
         redis.call('HSET', meta, 'dr_seen', id, 'dr_enqueued_at', now, 'dr_deliveries', 0, 'dr_crashes', 0, 'attempts', 0)
-        if kind ~= 'hash' and kind ~= 'none' then
+        if not was_hash_or_none then
             -- It may have been seen before, and what was known of it is gone: `owner_bury` asks the tombstone.
             redis.call('HSET', meta, 'dr_forgot', '1')
         end
