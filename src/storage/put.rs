@@ -156,8 +156,13 @@ impl Storage {
             return accept(&there, &body, attributes);
         }
 
-        for _ in 1..CROSSED {
+        let mut puts = 0;
+        loop {
+            puts += 1;
             match self.put(&self.place(key), body.clone(), attributes, conditional).await {
+                Err(error) if error.kind() == ErrorKind::Changed && puts == CROSSED => {
+                    return Err(Error::because(ErrorKind::Unavailable, "PutObject", error));
+                }
                 Err(error) if error.kind() == ErrorKind::Changed => {
                     if let Some(there) = self.head(key).await? {
                         return accept(&there, &body, attributes);
@@ -167,11 +172,6 @@ impl Storage {
                 outcome => return outcome,
             }
         }
-        let last = self.put(&self.place(key), body, attributes, conditional).await;
-        last.map_err(|error| match error.kind() {
-            ErrorKind::Changed => Error::because(ErrorKind::Unavailable, "PutObject", error),
-            _ => error,
-        })
     }
 
     async fn put(
