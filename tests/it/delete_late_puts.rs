@@ -178,14 +178,16 @@ impl Scene {
     }
 }
 
-#[tokio::test]
-async fn a_picture_whose_put_is_answered_after_its_deletion_is_superseded_and_gone() {
+/// The first PUT was applied and has no answer. The image, or its owner, is deleted, and only when so many PUTs have come the
+/// upload hears of them.
+async fn is_superseded_and_gone(first: First, puts: usize) {
     for of in [0, 1] {
-        let scene = Scene::start(First::AnsweredLate).await;
+        let scene = Scene::start(first).await;
         scene.eventually(true).await;
         let _eraser = scene.darkroom.worker(&[QUICK, ("DARKROOM_QUEUES", "delete")]);
 
         let deletion = scene.deleted(scene.targets()[of].clone()).await;
+        scene.way.has_seen(puts).await;
         scene.way.open();
         let receipt = scene.darkroom.final_receipt(&scene.job).await;
 
@@ -196,21 +198,13 @@ async fn a_picture_whose_put_is_answered_after_its_deletion_is_superseded_and_go
 }
 
 #[tokio::test]
+async fn a_picture_whose_put_is_answered_after_its_deletion_is_superseded_and_gone() {
+    is_superseded_and_gone(First::AnsweredLate, 1).await;
+}
+
+#[tokio::test]
 async fn a_put_that_is_repeated_for_want_of_an_answer_brings_nothing_back() {
-    for of in [0, 1] {
-        let scene = Scene::start(First::NeverAnswered).await;
-        scene.eventually(true).await;
-        let _eraser = scene.darkroom.worker(&[QUICK, ("DARKROOM_QUEUES", "delete")]);
-
-        let deletion = scene.deleted(scene.targets()[of].clone()).await;
-        scene.way.has_seen(2).await;
-        scene.way.open();
-        let receipt = scene.darkroom.final_receipt(&scene.job).await;
-
-        assert_eq!((deletion.verified, deletion.objects), (true, 1));
-        assert_eq!((receipt.status, receipt.object), (Status::Superseded, None));
-        scene.darkroom.eventually_only(&[]).await;
-    }
+    is_superseded_and_gone(First::NeverAnswered, 2).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use darkroom_jobs::{Receipt, Status};
 
 use crate::{
-    delete_races_scene::{At, Pair, Scene, Way, What, asked, worker},
+    delete_races_scene::{Pair, Scene, Way, What, asked},
+    delete_races_workers::{At, worker},
     support::deleting::key_of,
 };
 use darkroom::config::steps::Step;

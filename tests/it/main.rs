@@ -26,6 +26,7 @@ mod corpus;
 mod delete_late_puts;
 mod delete_races;
 mod delete_races_scene;
+mod delete_races_workers;
 mod deploy;
 mod embedded_s3;
 mod erase;
