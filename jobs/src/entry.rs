@@ -21,6 +21,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// `max_attempts` when the options have none.
     pub fn new(payload: String, max_attempts: u32, options: EnqueueOptions) -> Result<Self, EnqueueError> {
         let length = options.idempotency_key.as_ref().map_or(1, String::len);
         if !(1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&length) {
@@ -35,20 +36,25 @@ impl Entry {
         })
     }
 
-    pub fn from_json(kind: Kind, json: &str, options: EnqueueOptions) -> Result<Self, EnqueueError> {
-        let max_attempts = match kind {
-            Kind::Upload => max_attempts::<Upload>(json),
-            Kind::Ingest => max_attempts::<Ingest>(json),
-            Kind::Delete => max_attempts::<Delete>(json),
-            Kind::BucketHealth => max_attempts::<BucketHealth>(json),
+    pub fn from_json(
+        kind: Kind,
+        json: &str,
+        max_attempts: u32,
+        options: EnqueueOptions,
+    ) -> Result<Self, EnqueueError> {
+        let checked = match kind {
+            Kind::Upload => check::<Upload>(json),
+            Kind::Ingest => check::<Ingest>(json),
+            Kind::Delete => check::<Delete>(json),
+            Kind::BucketHealth => check::<BucketHealth>(json),
         };
-        Self::new(json.to_owned(), max_attempts.map_err(EnqueueError::Payload)?, options)
+        checked.map_err(EnqueueError::Payload)?;
+        Self::new(json.to_owned(), max_attempts, options)
     }
 }
 
-fn max_attempts<J: Job>(json: &str) -> Result<u32, DecodeError> {
-    check_source(&Payload::<J>::decode(json.as_bytes())?.job)?;
-    Ok(J::MAX_ATTEMPTS)
+fn check<J: Job>(json: &str) -> Result<(), DecodeError> {
+    check_source(&Payload::<J>::decode(json.as_bytes())?.job)
 }
 
 /// Refuses at once what can only fail.

@@ -30,9 +30,9 @@ const MAX_MESSAGE_CHARS: usize = 300;
 pub trait Job: Serialize + DeserializeOwned + fmt::Debug + Clone + Send + Sync + 'static {
     /// Names the queue; never renamed, never reused.
     const KIND: Kind;
-    /// Deliveries that may fail and be counted before the job is given up.
+    /// Deliveries that may fail and be counted before the job is given up, when nobody chooses another number.
     const MAX_ATTEMPTS: u32;
-    /// How long one delivery may run; waiting for memory does not count.
+    /// How long one delivery may run, when the worker's settings say nothing else; waiting for memory does not count.
     const TIMEOUT: Duration;
 
     /// Where the job's result is or was stored, known before it has run.
@@ -84,16 +84,6 @@ impl Kind {
             Self::Ingest => Ingest::MAX_ATTEMPTS,
             Self::Delete => Delete::MAX_ATTEMPTS,
             Self::BucketHealth => BucketHealth::MAX_ATTEMPTS,
-        }
-    }
-
-    /// [`Job::TIMEOUT`] of the kind's type.
-    pub const fn timeout(self) -> Duration {
-        match self {
-            Self::Upload => Upload::TIMEOUT,
-            Self::Ingest => Ingest::TIMEOUT,
-            Self::Delete => Delete::TIMEOUT,
-            Self::BucketHealth => BucketHealth::TIMEOUT,
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Producer {
     pub(crate) keys: Keys,
     pub(crate) settlements: Arc<Settlements>,
     script: Arc<Script>,
+    /// Of each kind, in the order of [`Kind::ALL`].
+    max_attempts: [u32; Kind::ALL.len()],
 }
 
 /// What a producer may say about one job beside its payload.
@@ -40,7 +42,7 @@ pub struct EnqueueOptions {
     pub idempotency_key: Option<String>,
     /// Not before this moment, by Redis' clock; at most 30 days ahead.
     pub run_at: Option<Timestamp>,
-    /// Instead of the job type's own [`Job::MAX_ATTEMPTS`]; 0 counts as 1.
+    /// Instead of what the producer gives to all, else [`Job::MAX_ATTEMPTS`]; 0 counts as 1.
     pub max_attempts: Option<u32>,
 }
 
@@ -138,7 +140,15 @@ impl Producer {
         check_layout(&keys)?;
         let settlements = Arc::new(Settlements::new(client, keys.settled()));
         let script = Arc::new(Script::new(include_str!("enqueue.lua")));
-        Ok(Self { connection, keys, settlements, script })
+        let max_attempts = Kind::ALL.map(Kind::max_attempts);
+        Ok(Self { connection, keys, settlements, script, max_attempts })
+    }
+
+    /// Gives every job of a kind so many attempts, but those that are enqueued with another number.
+    #[must_use]
+    pub fn with_max_attempts(mut self, kind: Kind, max_attempts: u32) -> Self {
+        self.max_attempts[kind as usize] = max_attempts;
+        self
     }
 
     /// Enqueues one job.
@@ -165,7 +175,7 @@ impl Producer {
         job: impl Into<Payload<J>>,
         options: EnqueueOptions,
     ) -> Result<JobId, EnqueueError> {
-        let entry = Entry::new(encode(&job.into())?, J::MAX_ATTEMPTS, options)?;
+        let entry = Entry::new(encode(&job.into())?, self.max_attempts[J::KIND as usize], options)?;
         self.push_one(J::KIND, entry).await
     }
 
@@ -178,7 +188,8 @@ impl Producer {
         &self,
         jobs: impl IntoIterator<Item = P>,
     ) -> Result<Vec<JobId>, EnqueueError> {
-        let entry = |job: P| Entry::new(encode(&job.into())?, J::MAX_ATTEMPTS, EnqueueOptions::default());
+        let attempts = self.max_attempts[J::KIND as usize];
+        let entry = |job: P| Entry::new(encode(&job.into())?, attempts, EnqueueOptions::default());
         let entries = jobs.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         self.push(J::KIND, &entries).await?.into_iter().collect()
     }
@@ -194,7 +205,7 @@ impl Producer {
         json: &str,
         options: EnqueueOptions,
     ) -> Result<JobId, EnqueueError> {
-        self.push_one(kind, Entry::from_json(kind, json, options)?).await
+        self.push_one(kind, Entry::from_json(kind, json, self.max_attempts[kind as usize], options)?).await
     }
 
     /// As [`enqueue_json`](Self::enqueue_json) for many, pipelined, with an answer for each.
@@ -207,8 +218,11 @@ impl Producer {
         kind: Kind,
         jobs: impl IntoIterator<Item = (String, EnqueueOptions)>,
     ) -> Result<Vec<Result<JobId, EnqueueError>>, EnqueueError> {
-        let checked: Vec<_> =
-            jobs.into_iter().map(|(json, options)| Entry::from_json(kind, &json, options)).collect();
+        let attempts = self.max_attempts[kind as usize];
+        let checked: Vec<_> = jobs
+            .into_iter()
+            .map(|(json, options)| Entry::from_json(kind, &json, attempts, options))
+            .collect();
         let (mut answers, mut entries) = (Vec::with_capacity(checked.len()), Vec::new());
         for entry in checked {
             answers.push(entry.map(|entry| entries.push(entry)));

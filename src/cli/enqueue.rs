@@ -78,6 +78,8 @@ pub struct Enqueue {
     json: bool,
     #[command(flatten)]
     redis: config::Redis,
+    #[command(flatten)]
+    attempts: config::Attempts,
 }
 
 /// What a call asks for.
@@ -115,10 +117,10 @@ pub async fn run(args: Enqueue) -> anyhow::Result<ExitCode> {
             wait: args.wait,
             json: args.json,
         };
-        return list.enqueue(&args.redis).await;
+        return list.enqueue(&args.redis, &args.attempts).await;
     }
     let order = order(&args)?;
-    let producer = connect::producer_let_in(&args.redis).await?;
+    let producer = args.attempts.given_by(connect::producer_let_in(&args.redis).await?);
     let mut taken = Taken::new(args.json);
 
     match order {

@@ -45,8 +45,8 @@ impl Service {
         let (storage, vitals) = (parts.tools.storage.clone(), parts.vitals.clone());
         let mut registry = Registry::default();
         parts.register(&mut registry);
-        let server =
-            http::Server::bind(http, &settings.redis, http::Parts { storage, vitals, registry }).await;
+        let beside = http::Parts { storage, vitals, registry, attempts: settings.worker.attempts };
+        let server = http::Server::bind(http, &settings.redis, beside).await;
         let server = server.map_err(|error| Problems(vec![named(&error)]))?;
         Ok(Self { settings, parts, server })
     }

@@ -259,16 +259,18 @@ impl Worker {
         let least = |variable, value: Duration| {
             (value < Duration::from_millis(10), variable, "is at least 10".to_owned())
         };
+        let second = |variable, value: Duration| {
+            (value < Duration::from_secs(1), variable, "is at least 1000".to_owned())
+        };
         those([
             least("DARKROOM_HEARTBEAT_MS", self.heartbeat),
             least("DARKROOM_REAP_MS", self.reap),
             least("DARKROOM_RETRY_BASE_MS", self.retry_base),
             least("DARKROOM_BREAKER_PROBE_MS", self.breaker_probe),
-            (
-                self.health_interval < Duration::from_secs(1),
-                "DARKROOM_HEALTH_INTERVAL_MS",
-                "is at least 1000".into(),
-            ),
+            second("DARKROOM_HEALTH_INTERVAL_MS", self.health_interval),
+            second("DARKROOM_TIMEOUT_UPLOAD_MS", self.limits.timeout_upload),
+            second("DARKROOM_TIMEOUT_INGEST_MS", self.limits.timeout_ingest),
+            second("DARKROOM_TIMEOUT_DELETE_MS", self.limits.timeout_delete),
             (
                 self.heartbeat * 2 > self.lease,
                 "DARKROOM_LEASE_MS",
@@ -297,9 +299,9 @@ impl Worker {
                 "is not a list of times from the first to the last".into(),
             ),
             (
-                self.erase_turn > Duration::from_secs(60),
+                self.erase_turn * 2 > self.limits.timeout_delete,
                 "DARKROOM_ERASE_TURN_MS",
-                "is more than a minute: the job's time would be over before it has put itself off".into(),
+                "is more than half of DARKROOM_TIMEOUT_DELETE_MS: the job's time could be over before it has put itself off".into(),
             ),
             (self.queues.is_empty(), "DARKROOM_QUEUES", "names no queue".into()),
         ])

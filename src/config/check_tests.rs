@@ -51,6 +51,16 @@ fn sweeps_of_an_erasure_follow_each_other_and_a_turn_is_shorter_than_the_job_may
     assert_eq!(variables_of(&["--erase-sweeps=0,0", "--erase-turn=60000"]), [""; 0]);
     assert_eq!(variables_of(&["--erase-sweeps=2000,1000"]), ["DARKROOM_ERASE_SWEEPS_MS"]);
     assert_eq!(variables_of(&["--erase-turn=60001"]), ["DARKROOM_ERASE_TURN_MS"]);
+    assert_eq!(variables_of(&["--erase-turn=60001", "--timeout-delete=120002"]), [""; 0]);
+}
+
+#[test]
+fn a_delivery_has_a_second_at_least() {
+    for kind in ["upload", "ingest"] {
+        let variable = format!("DARKROOM_TIMEOUT_{}_MS", kind.to_uppercase());
+        assert_eq!(variables_of(&[&format!("--timeout-{kind}=1000")]), [""; 0]);
+        assert_eq!(variables_of(&[&format!("--timeout-{kind}=999")]), [&*variable]);
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod imaging;
 pub mod secret_file;
 pub mod steps;
 mod traces;
+mod tries;
 pub mod unknown;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
@@ -21,6 +22,7 @@ pub use fetch::{Fetch, OpenedNetworks};
 pub use http::{Address, Http};
 pub use imaging::{Imaging, Memory};
 pub use traces::Traces;
+pub use tries::{Attempts, Limits};
 
 /// A value that is never printed: no `Debug`, no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -240,6 +242,12 @@ pub struct Worker {
     /// Milliseconds between two looks at a bucket that is down, in every process.
     #[arg(long, env = "DARKROOM_BREAKER_PROBE_MS", default_value = "5000", value_parser = milliseconds)]
     pub breaker_probe: Duration,
+    /// Attempts of a job.
+    #[command(flatten)]
+    pub attempts: Attempts,
+    /// How long a delivery may run, and what is not counted as an attempt.
+    #[command(flatten)]
+    pub limits: Limits,
     /// Where a test wants the worker to stop.
     #[cfg(feature = "test-hooks")]
     #[arg(long, env = "DARKROOM_TEST_STOP_AT", hide = true, value_delimiter = ';')]

@@ -2,10 +2,6 @@
 //!
 //! A released binary cannot be told to stop.
 
-use std::time::Duration;
-
-use darkroom_jobs::Kind;
-
 /// What a delivery goes through; a job without a picture skips those in the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -59,21 +55,6 @@ impl Step {
     }
 }
 
-impl super::Worker {
-    /// How long a delivery of this job may run: as long as its kind allows, unless a test wants otherwise.
-    #[cfg_attr(
-        not(feature = "test-hooks"),
-        expect(unused_variables, reason = "every job of a kind has the same time")
-    )]
-    pub fn timeout(&self, kind: Kind, job: &[u8]) -> Duration {
-        #[cfg(feature = "test-hooks")]
-        if let Some(timeout) = self.stop_at.iter().find_map(|stop| stop.timeout_of(job)) {
-            return timeout;
-        }
-        kind.timeout()
-    }
-}
-
 #[cfg(feature = "test-hooks")]
 pub use stop::{Deed, Point, StopAt};
 
@@ -86,7 +67,6 @@ mod stop {
             Arc,
             atomic::{AtomicBool, AtomicU32, Ordering},
         },
-        time::Duration,
     };
 
     use darkroom_jobs::JobId;
@@ -118,7 +98,7 @@ mod stop {
     }
 
     /// One place to stop, written as `point,word…`: `stored`, `fetched,panic`, `fetched,abort,job=ID`,
-    /// `settling,job=ID,until=/a/file`, `call-3,job=ID`, `fetched,job=ID,timeout=2000`.
+    /// `settling,job=ID,until=/a/file`, `call-3,job=ID`.
     #[derive(Clone, Debug)]
     pub struct StopAt {
         /// The place.
@@ -129,8 +109,6 @@ mod stop {
         pub until: Option<PathBuf>,
         /// Each delivery of this job; else the first delivery that comes so far.
         job: Option<JobId>,
-        /// The time that each delivery of that job may take, in the place of its kind's.
-        timeout: Option<Duration>,
         taken: Arc<AtomicBool>,
         asked: Arc<AtomicU32>,
     }
@@ -143,11 +121,6 @@ mod stop {
                     Some(meant) => meant == job,
                     None => !self.taken.swap(true, Ordering::Relaxed),
                 }
-        }
-
-        /// The time that a delivery of this job may take, when it is another one than its kind's.
-        pub fn timeout_of(&self, job: &[u8]) -> Option<Duration> {
-            self.timeout.filter(|_| self.job.as_ref().is_some_and(|meant| meant.as_str().as_bytes() == job))
         }
 
         /// Whether what this job asks is counted.
@@ -180,8 +153,7 @@ mod stop {
             let mut words = text.split(',');
             let point = words.next().unwrap_or_default().parse()?;
             let (taken, asked) = (Arc::default(), Arc::default());
-            let mut stop =
-                Self { point, deed: Deed::Hold, until: None, job: None, timeout: None, taken, asked };
+            let mut stop = Self { point, deed: Deed::Hold, until: None, job: None, taken, asked };
             for word in words {
                 match word.split_once('=') {
                     None if word == "panic" => stop.deed = Deed::Panic,
@@ -191,10 +163,6 @@ mod stop {
                     Some(("until", file)) => stop.until = Some(file.into()),
                     Some(("job", id)) => {
                         stop.job = Some(id.parse().map_err(|_| format!("no job id: {id:?}"))?)
-                    }
-                    Some(("timeout", ms)) => {
-                        let ms = ms.parse().map_err(|_| format!("no milliseconds: {ms:?}"))?;
-                        stop.timeout = Some(Duration::from_millis(ms));
                     }
                     _ => return Err(format!("no word that is known: {word:?}")),
                 }

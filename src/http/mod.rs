@@ -53,6 +53,8 @@ pub struct Parts {
     pub vitals: Vitals,
     /// What the other rooms measure.
     pub registry: Registry,
+    /// What its jobs get.
+    pub attempts: config::Attempts,
 }
 
 /// Why there is no service.
@@ -151,7 +153,7 @@ fn shared(
     let client = connection::client(redis)?;
     let managed = connection::managed(&client)?;
     let keys = redis.namespace.clone();
-    let producer = Producer::new(client.clone(), managed.clone(), keys.clone())?;
+    let producer = parts.attempts.given_by(Producer::new(client.clone(), managed.clone(), keys.clone())?);
     Ok(Shared {
         tokens: auth::Tokens::new(settings),
         inspector: Inspector::new(producer.clone(), managed.clone(), keys.clone()),

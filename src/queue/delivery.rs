@@ -10,9 +10,6 @@ use super::{
     lease::{Lease, LeaseKey},
 };
 
-/// Crashes within 72 h after which a job is given up.
-pub const MAX_CRASHES: u32 = 8;
-
 /// One claimed job. Times are Redis'.
 #[derive(Debug)]
 pub struct Delivery {
@@ -39,7 +36,7 @@ pub struct ClaimedJob {
     pub max_attempts: Option<u32>,
     /// Deliveries, this one included.
     pub deliveries: u32,
-    /// Leases that ran out within 72 h.
+    /// Leases that ran out within `DARKROOM_CRASHES_WITHIN_MS`.
     pub crashes: u32,
     /// When the job was enqueued, or first seen.
     pub enqueued_at: Timestamp,

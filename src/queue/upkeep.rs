@@ -30,7 +30,7 @@ const HORIZON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// What the script is asked.
 pub(super) struct Upkeep {
     keys: Keys,
-    settings: Arc<[u64; 9]>,
+    settings: Arc<[u64; 11]>,
     busy: Arc<AtomicBool>,
     metrics: Metrics,
 }
@@ -47,7 +47,7 @@ pub(super) struct Round {
 /// One call of the script; the next can begin when it is dropped.
 pub(super) struct Asking {
     keys: Keys,
-    settings: Arc<[u64; 9]>,
+    settings: Arc<[u64; 11]>,
     busy: Arc<AtomicBool>,
     metrics: Metrics,
 }
@@ -64,6 +64,8 @@ impl Upkeep {
             worker.dead_retention.as_secs(),
             worker.dead_max,
             worker.dead_max_bytes,
+            worker.limits.crashes.into(),
+            milliseconds(worker.limits.crashes_within),
         ];
         Self { keys, settings: Arc::new(settings), busy: Arc::default(), metrics }
     }

@@ -1,4 +1,4 @@
-//! Decoders that go wrong, as a test asks: by the last line of an original, after the end of its picture.
+//! Decoders, and readers of headers, that go wrong, as a test asks: by the last line of an original, after the end of its picture.
 //!
 //! Compiled with the cargo feature `test-hooks` alone; a released binary makes a picture of such a file.
 
@@ -14,14 +14,16 @@ use super::{
 /// What the last line begins with.
 pub const MARK: &str = "darkroom-fault:";
 
+/// Holds the thread that reads the header of an original whose last line asks for it, for good.
+pub(super) fn hold(original: &[u8]) {
+    while fault(original) == Some("never-read") {
+        std::thread::park();
+    }
+}
+
 /// Does what the last line of the original asks for, if it does.
 pub(super) fn commit(original: &[u8], control: &UnixStream) -> Option<Answer> {
-    /// Longest last line that is looked at, bytes.
-    const LONGEST: usize = 64;
-    let end = &original[original.len().saturating_sub(LONGEST)..];
-    let line = end.rsplit(|byte| *byte == b'\n').next()?;
-    let fault = std::str::from_utf8(line).ok()?.strip_prefix(MARK)?;
-    match fault {
+    match fault(original)? {
         "abort" => std::process::abort(),
         "exit" => std::process::exit(0),
         "panic" => panic!("a fault that a test asked for"),
@@ -42,6 +44,14 @@ pub(super) fn commit(original: &[u8], control: &UnixStream) -> Option<Answer> {
         }
         other => Some(refused(format!("no fault is called {other}"))),
     }
+}
+
+fn fault(original: &[u8]) -> Option<&str> {
+    /// Longest last line that is looked at, bytes.
+    const LONGEST: usize = 64;
+    let end = &original[original.len().saturating_sub(LONGEST)..];
+    let line = end.rsplit(|byte| *byte == b'\n').next()?;
+    std::str::from_utf8(line).ok()?.strip_prefix(MARK)
 }
 
 fn refused(text: String) -> Answer {

@@ -216,7 +216,11 @@ impl Sandbox {
             return Err(imaging::error::Error::TooComplex(format!("over {most} bytes")).into());
         }
         let (original, limits) = (original.clone(), self.limits.clone());
-        let read = self.headers.run(move || Ok(Header::read(&original, &limits)?));
+        let read = self.headers.run(move || {
+            #[cfg(feature = "test-hooks")]
+            faults::hold(&original);
+            Ok(Header::read(&original, &limits)?)
+        });
         tokio::time::timeout(self.deadline, read).await.map_err(|_| Error::Timeout(self.deadline))?
     }
 

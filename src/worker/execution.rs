@@ -27,7 +27,7 @@ use crate::{
     queue::{
         breaker::Breaker,
         consumer::Handle,
-        delivery::{ClaimedJob, Delivery, MAX_CRASHES},
+        delivery::{ClaimedJob, Delivery},
         lease::Lease,
         settle::{Settled, Settlement},
     },
@@ -109,7 +109,7 @@ impl Drop for Counted {
 
 async fn execute(means: &Means, Delivery { lease, job }: Delivery) {
     let Means { tools, handler, breaker, .. } = means;
-    let decoded = judge(&job);
+    let decoded = judge(&job, tools.settings.limits.crashes);
     let envelope = decoded.as_ref().map(AnyJob::envelope).unwrap_or_default();
     let span = info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts + 1);
     traces::go_on(&span, envelope.traceparent.as_deref());
@@ -136,11 +136,11 @@ async fn execute(means: &Means, Delivery { lease, job }: Delivery) {
     .await;
 }
 
-/// The job, unless what was claimed is none.
-fn judge(job: &ClaimedJob) -> Result<AnyJob, Failure> {
+/// The job, unless what was claimed is none, or has ended too many workers.
+fn judge(job: &ClaimedJob, crashes: u32) -> Result<AnyJob, Failure> {
     use darkroom_jobs::{DecodeError, ErrorCode, MAX_PAYLOAD_BYTES};
     let malformed = |message: String| DecodeError { code: ErrorCode::JobMalformed, message };
-    if job.crashes >= MAX_CRASHES {
+    if job.crashes >= crashes {
         return Err(Failure::Poison);
     }
     if !job.id_is_valid {

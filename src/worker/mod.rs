@@ -82,8 +82,8 @@ pub enum Fatal {
     /// The runtime ended by itself: nobody works any more.
     #[error("the worker died: {0}")]
     Died(String),
-    /// A decoder does not come back; only a new process gets its thread back.
-    #[error("a decoder did not come back after its time was over")]
+    /// A reader of a header does not come back; only a new process gets its thread back.
+    #[error("the reader of a picture's header did not come back after its time was over")]
     Stuck,
 }
 
@@ -175,8 +175,8 @@ where
 
     let verdict = tokio::select! {
         verdict = until_told(monitor, signal, &consumer, &running, settings.worker.shutdown) => verdict,
-        () = watch_decoders(&tools.sandbox) => {
-            error!("a decoder did not come back; ending so that a supervisor starts anew");
+        () = watch_readers(&tools.sandbox) => {
+            error!("the reader of a header did not come back; ending so that a supervisor starts anew");
             Err(Fatal::Stuck)
         }
     };
@@ -233,7 +233,7 @@ where
         let second = signal.await;
         stopping.stop();
         info!(leases = stopping.leases().len(), "stopping");
-        // Nobody listens when a decoder is stuck: the process ends anyway.
+        // Nobody listens when a reader is stuck: the process ends anyway.
         let _ = told.send(second);
         Ok(())
     };
@@ -301,8 +301,8 @@ fn slots(settings: &config::Worker) -> Vec<(Kind, usize)> {
     kinds.into_iter().map(|kind| (kind, slots(kind))).collect()
 }
 
-/// Returns when a decoder has overrun its time by 10 s.
-async fn watch_decoders(sandbox: &Sandbox) {
+/// Returns when the reader of a header has overrun its time by 10 s. Decoders are processes, and are killed.
+async fn watch_readers(sandbox: &Sandbox) {
     while sandbox.stuck().is_none_or(|overrun| overrun < Duration::from_secs(10)) {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

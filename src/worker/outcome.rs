@@ -191,7 +191,7 @@ impl Outcome<'_> {
             class,
             blame: code.blame(),
             attempt: self.job.attempts + 1,
-            max_attempts: retry::max_attempts(self.job, tries),
+            max_attempts: retry::max_attempts(self.job, tries, self.settings),
             message: failure.message(),
             hint: code.hint().into(),
             detail: failure.detail(self.job),

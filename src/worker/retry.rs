@@ -6,12 +6,6 @@ use darkroom_jobs::Timestamp;
 
 use crate::{config, handlers::error::Verdict, queue::delivery::ClaimedJob};
 
-/// Longest that the other side can make a job wait.
-const MAX_THROTTLE: Duration = Duration::from_secs(6 * 60 * 60);
-/// How long after the first delivery throttling is not counted.
-const THROTTLE_HORIZON: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a job may be deferred in all.
-const DEFER_HORIZON: Duration = Duration::from_secs(72 * 60 * 60);
 /// Bytes of the longest note: it waits in Redis with the job.
 const MAX_NOTE: usize = 1 << 10;
 /// Pause before a payload of a newer version is tried again.
@@ -33,8 +27,8 @@ pub enum Fate {
 }
 
 /// Attempts that may fail like this: the job's own maximum, capped by what the failure allows.
-pub fn max_attempts(job: &ClaimedJob, tries: Option<u32>) -> u32 {
-    let own = job.max_attempts.unwrap_or(job.kind.max_attempts()).max(1);
+pub fn max_attempts(job: &ClaimedJob, tries: Option<u32>, settings: &config::Worker) -> u32 {
+    let own = job.max_attempts.unwrap_or(settings.attempts.of(job.kind)).max(1);
     tries.map_or(own, |tries| tries.min(own))
 }
 
@@ -42,22 +36,23 @@ pub fn max_attempts(job: &ClaimedJob, tries: Option<u32>) -> u32 {
 pub fn fate(verdict: &Verdict, job: &ClaimedJob, settings: &config::Worker) -> Fate {
     let counted = |tries| {
         let attempt = job.attempts + 1;
-        if attempt >= max_attempts(job, tries) {
+        if attempt >= max_attempts(job, tries, settings) {
             return Fate::Dead;
         }
         let after = backoff(attempt, settings).mul_f64(0.8 + 0.4 * fastrand::f64());
         Fate::Again { after, counted: true, note: None, deferred: false }
     };
+    let limits = &settings.limits;
     match verdict {
         Verdict::Permanent | Verdict::Superseded | Verdict::Lost => Fate::Dead,
         Verdict::Retry { tries } => counted(*tries),
-        Verdict::Throttled { .. } if since(job.first_at, job) > THROTTLE_HORIZON => counted(None),
+        Verdict::Throttled { .. } if since(job.first_at, job) > limits.throttle_within => counted(None),
         Verdict::Throttled { after } => {
-            let after = (*after).min(MAX_THROTTLE);
+            let after = (*after).min(limits.throttle_max);
             Fate::Again { after, counted: false, note: None, deferred: false }
         }
         Verdict::Deferred { limited: true, .. }
-            if job.deferred_at.is_some_and(|at| since(at, job) > DEFER_HORIZON) =>
+            if job.deferred_at.is_some_and(|at| since(at, job) > limits.defer_within) =>
         {
             counted(None)
         }
@@ -144,8 +139,46 @@ pub(super) mod tests {
         let young = fate(&throttled, &job(3, None, Duration::from_secs(60)), &settings());
         let old = fate(&throttled, &job(3, None, Duration::from_secs(90_000)), &settings());
 
-        assert_eq!(young, Fate::Again { after: MAX_THROTTLE, counted: false, note: None, deferred: false });
+        assert_eq!(
+            young,
+            Fate::Again { after: Duration::from_secs(6 * 3600), counted: false, note: None, deferred: false }
+        );
         assert!(matches!(old, Fate::Again { counted: true, .. }));
+    }
+
+    #[test]
+    fn what_is_not_counted_is_a_setting() {
+        let mut settings = settings();
+        let short = Duration::from_secs(30);
+        let limits = &mut settings.limits;
+        (limits.throttle_max, limits.throttle_within, limits.defer_within) = (short, short, short);
+        let throttled = Verdict::Throttled { after: Duration::from_secs(3600) };
+        let deferred = Verdict::Deferred { after: Duration::from_secs(3600), note: None, limited: true };
+
+        let young = job(0, None, Duration::from_secs(29));
+        let Fate::Again { after, counted: false, .. } = fate(&throttled, &young, &settings) else {
+            panic!("it was counted")
+        };
+        assert_eq!(after, short);
+        assert!(matches!(fate(&deferred, &young, &settings), Fate::Again { counted: false, .. }));
+        let old = job(0, None, Duration::from_secs(31));
+        for verdict in [throttled, deferred] {
+            assert!(
+                matches!(fate(&verdict, &old, &settings), Fate::Again { counted: true, .. }),
+                "{verdict:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_job_without_attempts_of_its_own_has_those_of_its_kind() {
+        let mut settings = settings();
+        settings.attempts.attempts_upload = 2;
+        let retry = Verdict::Retry { tries: None };
+
+        assert!(matches!(fate(&retry, &job(0, None, Duration::ZERO), &settings), Fate::Again { .. }));
+        assert_eq!(fate(&retry, &job(1, None, Duration::ZERO), &settings), Fate::Dead);
+        assert!(matches!(fate(&retry, &job(1, Some(3), Duration::ZERO), &settings), Fate::Again { .. }));
     }
 
     #[test]

@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use darkroom_jobs::{ErrorCode, JobId, Receipt, Status};
-use redis::AsyncCommands as _;
+use redis::{AsyncCommands as _, SortedSetAddOptions, aio::MultiplexedConnection};
 
 use crate::{scene::Scene, size::size, support::darkroom::picture};
-
-const SCHEDULED: &str = "{darkroom}:upload:scheduled";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_aborts_its_process_is_poison_and_its_neighbours_are_done() {
@@ -45,15 +43,12 @@ async fn dies_of(manner: &str, scenario: &'static str) {
             scene.enqueue(5).await;
             worker = scene.worker_of_limited_memory(&settings);
         }
-        // From the third crash on it waits for minutes: here its time comes at once.
-        let mut redis = scene.darkroom.redis.clone();
-        let waits: Option<f64> = redis.zscore(SCHEDULED, poison.as_str()).await.expect("redis answers");
-        if waits.is_some() {
-            let () = redis.zadd(SCHEDULED, poison.as_str(), 1).await.expect("redis answers");
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        hurry(&mut scene.redis().await, Some(&poison)).await;
     };
-    let tally = scene.settled().await;
+    let tally = tokio::select! {
+        tally = scene.settled() => tally,
+        () = async { loop { hurry(&mut scene.redis().await, None).await } } => unreachable!("it never ends"),
+    };
 
     let mut row = scene.row(scenario, &tally).await;
     row.note = format!("{deaths} processes died, then the job was dead: poison");
@@ -64,13 +59,13 @@ async fn dies_of(manner: &str, scenario: &'static str) {
     assert!(worker.is_running());
 }
 
-/// In a full run it takes 5 minutes: an upload has three times 90 s. A quick one has three times 2 s for this job.
+/// In a full run it takes 5 minutes: an upload has three times 90 s. In a quick one it has 5 s.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_never_ends_is_dead_after_three_time_outs_and_its_neighbours_are_done() {
     let mut scene = Scene::start(Duration::from_millis(20)).await;
     let endless = scene.upload(picture("plain.jpg")).await;
-    let stop = format!("fetched,job={endless}{}", size(",timeout=2000", ""));
-    let mut worker = scene.worker(&[("DARKROOM_TEST_STOP_AT", &*stop)]);
+    let (stop, time) = (format!("fetched,job={endless}"), size("5000", "90000"));
+    let mut worker = scene.worker(&[("DARKROOM_TEST_STOP_AT", &*stop), ("DARKROOM_TIMEOUT_UPLOAD_MS", time)]);
 
     let (deadline, mut receipt) = (Instant::now() + Duration::from_secs(360), None);
     while receipt.is_none() && Instant::now() < deadline {
@@ -88,6 +83,19 @@ async fn a_job_that_never_ends_is_dead_after_three_time_outs_and_its_neighbours_
     assert_eq!((receipt.status, code, receipt.attempts), (Status::Failed, Some(ErrorCode::JobTimeout), 3));
     assert_eq!(tally.done(), scene.jobs.len() - 1, "{:?}", tally.failures());
     assert!(worker.is_running());
+}
+
+/// From the third crash on a job waits for minutes, so that its neighbours do not meet it again: here its time comes at
+/// once, that of all when there is nothing to meet any more.
+async fn hurry(redis: &mut MultiplexedConnection, only: Option<&JobId>) {
+    let if_it_waits = SortedSetAddOptions::update_only(None);
+    for scheduled in ["{darkroom}:upload:scheduled", "{darkroom}:ingest:scheduled"] {
+        let waiting: Vec<String> = redis.zrange(scheduled, 0, -1).await.expect("redis answers");
+        for job in waiting.iter().filter(|job| only.is_none_or(|only| only.as_str() == *job)) {
+            let _: u8 = redis.zadd_options(scheduled, job, 1, &if_it_waits).await.expect("redis answers");
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
 async fn final_receipt(scene: &Scene, job: &JobId) -> Option<Receipt> {

@@ -15,7 +15,10 @@ use apalis_redis::{Config, RedisStorage};
 use darkroom_jobs::{ErrorCode, ImageId, JobId, Kind, Receipt, Source, Status, Upload};
 use redis::AsyncCommands as _;
 
-use crate::support::darkroom::{TestDarkroom, picture};
+use crate::support::{
+    darkroom::{TestDarkroom, picture},
+    service::{Service, answer},
+};
 
 const README: &str = include_str!("../../README.md");
 /// What the package of the contract says.
@@ -81,6 +84,34 @@ async fn a_stock_producers_attempts_are_taken_as_given_and_none_at_all_count_as_
         found.push(tries(&darkroom.final_receipt(&id.parse().expect("an id")).await));
     }
     assert_eq!(found, [(1, 1), (1, 1), (2, 2), (2, 2)]);
+}
+
+#[tokio::test]
+async fn a_job_whose_producer_chose_no_attempts_has_those_of_the_settings() {
+    let mut darkroom = TestDarkroom::start().await;
+    let once = [("DARKROOM_ATTEMPTS_UPLOAD", "1")];
+    let service = Service::start(&darkroom, &once).await;
+    let payload = serde_json::to_value(missing()).expect("a job is JSON");
+    let line = serde_json::to_string(&missing()).expect("a job is JSON");
+
+    darkroom.push_by_hand(Kind::Upload, "by-hand", line.as_bytes()).await;
+    let (_, taken) = answer(service.post("/api/jobs/upload").json(&payload)).await;
+    let (_, many) = answer(service.post("/api/jobs/upload").json(&vec![&payload])).await;
+    let lines = darkroom.folder().join("jobs.jsonl");
+    std::fs::write(&lines, line).expect("a file can be written");
+    let mut command = darkroom.command(&["enqueue", "upload", "--json", "--from-jsonl"]);
+    let told = command.arg(&lines).envs(once).output().await.expect("darkroom runs");
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).expect("it tells the job");
+
+    let ids = [&taken["job_id"], &many[0]["job_id"], &told["job_id"]].map(|id| id.as_str().expect("an id"));
+    for id in ids.into_iter().chain(["by-hand"]) {
+        assert_eq!(tries(&darkroom.final_receipt(&id.parse().expect("an id")).await), (1, 1), "{id}");
+    }
+    for id in ids {
+        let meta = format!("{{darkroom}}:upload:meta:{id}");
+        let attempts: u32 = darkroom.redis.hget(meta, "max_attempts").await.expect("redis answers");
+        assert_eq!(attempts, 1);
+    }
 }
 
 #[tokio::test]

@@ -141,6 +141,24 @@ async fn a_hash_that_somebody_overwrote_holds_up_no_other_job_and_loses_none() {
 }
 
 #[tokio::test]
+async fn fewer_crashes_end_the_waiting_earlier_and_are_counted_within_less_time() {
+    let mut scripts = started().await;
+    let says = Tick { crashes: 3, within_ms: 1_000, ..TICK };
+    for (job, ago_ms, crashes) in [("a", 0.0, 3), ("b", 2_000.0, 1)] {
+        scripts.leased(job).await;
+        let since = scripts.now_ms().await - ago_ms;
+        scripts.set_meta(job, "dr_crashes", "2").await;
+        scripts.set_meta(job, "dr_crashed_at", &since.to_string()).await;
+
+        scripts.score(scripts.queue.leases(), job, 1.0).await;
+        scripts.tick(says).await;
+
+        // The third of three does not wait for a minute: whoever claims it gives it up.
+        assert_eq!(scripts.claim(&["t"]).await[0].crashes, crashes, "{job}");
+    }
+}
+
+#[tokio::test]
 async fn crashes_are_counted_within_three_days() {
     let mut scripts = started().await;
     scripts.leased("a").await;

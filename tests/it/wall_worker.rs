@@ -48,6 +48,30 @@ async fn jobs_whose_pictures_kill_decoders_end_with_a_code_and_their_neighbors_a
     worker.logged(&["decoders started"]).await;
 }
 
+/// Of headers, which this process reads itself, on threads that nobody can stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_never_comes_back_ends_its_worker_which_hands_back_the_other_jobs() {
+    let darkroom = TestDarkroom::start().await;
+    let (slow, _) = darkroom.upload(picture("plain.jpg")).await;
+    let held = format!("fetched,job={slow}");
+    let short = ("DARKROOM_DECODE_TIMEOUT_MS", "500");
+    let mut worker = darkroom.worker(&[short, ("DARKROOM_TEST_STOP_AT", &held)]);
+    worker.logged(&["stopped at a step"]).await;
+
+    let (stuck, _) = darkroom.upload(faulty("never-read")).await;
+    let receipt = darkroom.final_receipt(&stuck).await;
+    let exit = worker.exit_code().await;
+    let between = darkroom.producer.receipt(&slow).await.expect("redis answers").expect("the job is known");
+    let _next = darkroom.worker(&[short]);
+
+    let error = receipt.error.expect("it failed");
+    assert_eq!((receipt.attempts, error.code), (2, ErrorCode::DecodeTimeout));
+    assert_eq!(exit, Some(75), "{}", worker.log());
+    assert_eq!((between.status, between.attempts), (Status::Queued, 0));
+    let done = darkroom.final_receipt(&slow).await;
+    assert_eq!((done.status, done.attempts, done.deliveries), (Status::Done, 1, 2));
+}
+
 #[tokio::test]
 async fn decoders_have_no_environment_no_files_and_no_secret_in_their_memory() {
     let secret = "a-secret-of-the-tests-0123456789abcdef";

@@ -97,6 +97,8 @@ pub struct Tick {
     pub dead_s: u64,
     pub dead_max: u64,
     pub dead_bytes: u64,
+    pub crashes: u64,
+    pub within_ms: u64,
 }
 
 /// Reaps at every call, and keeps everything.
@@ -110,6 +112,8 @@ pub const TICK: Tick = Tick {
     dead_s: 604_800,
     dead_max: 1_000_000,
     dead_bytes: 1 << 40,
+    crashes: 8,
+    within_ms: 72 * 3_600_000,
 };
 
 /// One claimed job.
@@ -224,11 +228,10 @@ impl Scripts {
         let keys =
             [q.scheduled(), q.active(), q.leases(), q.reaped(), q.data(), q.done(), q.dead(), q.stats()];
         let keys = [&keys[..], &[q.meta_prefix()]].concat();
-        let Tick { batch, lease_ms, reap_ms, outage_ms, done_s, done_max, dead_s, dead_max, dead_bytes } =
-            says;
-        let args =
-            [batch, lease_ms, reap_ms, outage_ms, 2_592_000, done_s, done_max, dead_s, dead_max, dead_bytes]
-                .map(|number| number.to_string());
+        let times = [says.batch, says.lease_ms, says.reap_ms, says.outage_ms, 2_592_000];
+        let kept = [says.done_s, says.done_max, says.dead_s, says.dead_max, says.dead_bytes];
+        let args = [&times[..], &kept, &[says.crashes, says.within_ms]].concat();
+        let args: Vec<_> = args.iter().map(u64::to_string).collect();
         let answer: Vec<u64> =
             self.call(&scripts::QUEUES_TICK, &keys, &args).await.expect("the tick is answered");
         (answer[1], answer[2] == 1, answer[3], answer[4])

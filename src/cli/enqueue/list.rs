@@ -73,7 +73,11 @@ impl List<'_> {
     /// # Errors
     ///
     /// When the call is wrong, a file cannot be read or written, or Redis does not answer.
-    pub async fn enqueue(&self, redis: &config::Redis) -> anyhow::Result<ExitCode> {
+    pub async fn enqueue(
+        &self,
+        redis: &config::Redis,
+        attempts: &config::Attempts,
+    ) -> anyhow::Result<ExitCode> {
         if let Some(key) = self.key.filter(|key| !(1..=MAX_KEY).contains(&key.len())) {
             let length = key.len();
             bail!(WrongCall(format!("--idempotency-key of a list has 1 to {MAX_KEY} bytes, got {length}")));
@@ -84,7 +88,7 @@ impl List<'_> {
         if size > MAX_ROWS {
             bail!(WrongCall(format!("a list has at most {MAX_ROWS} rows: split it")));
         }
-        let producer = &connect::producer_let_in(redis).await?;
+        let producer = &attempts.given_by(connect::producer_let_in(redis).await?);
         let result = self.result.map_or_else(|| self.path.with_added_extension("result.csv"), Path::to_owned);
         let mut report = Report::create(&result, self.key.is_some())?;
         let (mut pushed, mut rows) = (Vec::new(), Vec::new());

@@ -196,7 +196,7 @@ impl Actor {
         for row in claimed.jobs {
             let slot = slots.pop().expect("no more jobs are claimed than slots were free");
             let key = row.key(kind);
-            let timeout = self.settings.timeout(kind, &key.id);
+            let timeout = self.settings.limits.timeout(kind);
             let lease = Lease::begin(&self.leases, key, timeout, slot, commands.clone());
             let delivery = Delivery { lease, job: row.into_job(kind, claimed.now) };
             if !stopping {

@@ -35,6 +35,11 @@ local now_text, end_text = string.format('%.0f', now), string.format('%.0f', now
 -- What is asked about a job that was delivered or put off before; of a fresh one there is nothing.
 local NONE = {}
 
+-- Whether a hash was seen under this id: its mark is the end of the id; releases before wrote all of it.
+local function is_marked(mark, id)
+    return mark == string.sub(id, -6) or mark == id
+end
+
 -- A job that was seen and waits is none, unless it was put off and an earlier life of its id left a husk; of any other the
 -- places tell where it could be.
 local function is_husk(id, seen, status, ready_at)
@@ -73,7 +78,7 @@ for i, id in ipairs(ids) do
     local meta, token = meta_prefix .. id, ARGV[3 + i]
     local known = redis.pcall('HMGET', meta, 'dr_seen', 'status', 'attempts', 'max_attempts', 'dr_enqueued_at',
         'dr_ready_at', 'dr_deliveries')
-    local seen, ready_at = known[1] == id, known[6]
+    local seen, ready_at = is_marked(known[1], id), known[6]
     -- One that this call has leased is in no place yet.
     if not mine[id] and not is_husk(id, seen, known[2], ready_at) then
         mine[id] = true

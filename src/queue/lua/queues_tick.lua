@@ -22,14 +22,17 @@
 -- ARGV[8]  dead_s     the same for dead jobs
 -- ARGV[9]  dead_max
 -- ARGV[10] dead_bytes most bytes of dead jobs
+-- ARGV[11] crashes    that make a job poison
+-- ARGV[12] within_ms  time in which they are counted
 --
 -- Returns  {Redis ms, then for each queue: ready jobs, whether a batch was full (call again), promoted, returned}
 -- Repeat   safe
 local batch, lease_ms, reap_ms, outage_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local horizon_s, done_s, done_max = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local dead_s, dead_max, dead_bytes = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local crashes, within_ms = tonumber(ARGV[11]), tonumber(ARGV[12])
 if not (batch and lease_ms and reap_ms and outage_ms and horizon_s and done_s and done_max and dead_s and dead_max
-    and dead_bytes) or batch < 1 or batch > 500 or #KEYS % 9 ~= 0 then
+    and dead_bytes and crashes and within_ms) or batch < 1 or batch > 500 or #KEYS % 9 ~= 0 then
     return redis.error_reply('queues_tick: wrong arguments')
 end
 local time = redis.call('TIME')
@@ -48,10 +51,15 @@ local function must_be_hash(meta)
     return kind == 'hash' or kind == 'none'
 end
 
+-- Whether a hash was seen under this id: its mark is the end of the id; releases before wrote all of it.
+local function is_marked(mark, id)
+    return mark == string.sub(id, -6) or mark == id
+end
+
 -- Marks a job that comes from a stranger as seen now; what its metadata put under our names says nothing.
 local function see(meta, id)
     local was_hash_or_none = must_be_hash(meta)
-    if redis.call('HGET', meta, 'dr_seen') ~= id then
+    if not is_marked(redis.call('HGET', meta, 'dr_seen'), id) then
         redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
             'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_leased_at',
             'dr_deleted_at', 'dr_forgot')
@@ -81,7 +89,7 @@ local function promote(q)
     return #ids + #lost, #ids == batch or #lost == batch
 end
 
--- The n-th crash within 72 h: the first two go back at once, then after 1 min * 2^(n-3); the claim tells the eighth.
+-- The n-th crash: the first two go back at once, then after 1 min * 2^(n-3); the claim tells the last.
 local function crashed(q, id, counts)
     local meta = q.meta .. id
     must_be_hash(meta)
@@ -91,7 +99,7 @@ local function crashed(q, id, counts)
     if counts then
         local known = redis.call('HMGET', meta, 'dr_crashes', 'dr_crashed_at')
         local since = tonumber(known[2])
-        if since and now - since < 259200000 then
+        if since and now - since < within_ms then
             n = (tonumber(known[1]) or 0) + 1
         else
             n = 1
@@ -99,7 +107,7 @@ local function crashed(q, id, counts)
         end
         redis.call('HSET', meta, 'dr_crashes', n)
     end
-    if n > 2 and n < 8 then
+    if n > 2 and n < crashes then
         local due = now + 60000 * 2 ^ (n - 3)
         redis.call('HSET', meta, 'dr_ready_at', string.format('%.0f', due))
         redis.call('ZADD', q.scheduled, string.format('%.3f', due / 1000), id)
