@@ -61,25 +61,26 @@ local function same_payload(job, payload)
   return not kept or kept == '' or kept == payload
 end
 
-local function push(job, payload, max_attempts, run_at_ms, key, holder)
+local function push(job, hash, payload, max_attempts, run_at_ms, key, holder)
   pushed[job] = true
   payloads[#payloads + 1], payloads[#payloads + 2] = job, payload
-  redis.call('HSET', meta .. job, 'attempts', '0', 'max_attempts', max_attempts, 'status', 'Pending',
+  redis.call('HSET', hash, 'attempts', '0', 'max_attempts', max_attempts, 'status', 'Pending',
     'dr_seen', job, 'dr_enqueued_at', now_text)
   if holder then
-    redis.call('HSET', meta .. job, 'idempotency_key', key, 'dr_payload_sha1', redis.sha1hex(payload))
+    redis.call('HSET', hash, 'idempotency_key', key, 'dr_payload_sha1', redis.sha1hex(payload))
     redis.call('SET', holder, job, 'PX', ttl_ms)
   end
   if run_at_ms and run_at_ms > now_ms then
     redis.call('ZADD', scheduled, string.format('%.3f', run_at_ms / 1000), job)
-    redis.call('HSET', meta .. job, 'dr_ready_at', string.format('%.0f', run_at_ms))
+    redis.call('HSET', hash, 'dr_ready_at', string.format('%.0f', run_at_ms))
   else
     ready[#ready + 1] = job
   end
 end
 
-for at = FIRST, #ARGV, WIDTH do
-  local job, payload, max_attempts = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+for i, job in ipairs(ids) do
+  local at = FIRST + (i - 1) * WIDTH
+  local payload, max_attempts = ARGV[at + 1], ARGV[at + 2]
   local run_at_ms, key = tonumber(ARGV[at + 3]), ARGV[at + 4]
   local holder, held_by
   if key ~= '' then
@@ -100,7 +101,7 @@ for at = FIRST, #ARGV, WIDTH do
   elseif pushed[job] or not all_new and known(job) then
     answer = { 0, job }
   else
-    push(job, payload, max_attempts, run_at_ms, key, holder)
+    push(job, metas[i], payload, max_attempts, run_at_ms, key, holder)
     answer = { 1, job }
   end
   answers[#answers + 1] = answer

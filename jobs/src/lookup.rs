@@ -5,10 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    JobId, Kind, Producer, Receipt, Status, Timestamp,
-    job::check_context,
-    redis_keys::{QueueKeys, is_marked},
-    wire,
+    JobId, Kind, Producer, Receipt, Status, Timestamp, job::check_context, redis_keys::QueueKeys, wire,
 };
 
 /// Commands that [`ask`] sends for one job.
@@ -119,7 +116,7 @@ impl Record {
             return Ok(None);
         }
         // Before the queue has seen the job, these are what a stranger's metadata put under our names.
-        let ours = seen.is_some_and(|mark| is_marked(mark.as_bytes(), id.as_str().as_bytes()));
+        let ours = seen.as_deref() == Some(id.as_str());
         let (result, last) = (result.filter(|_| ours), last.filter(|_| ours));
         if let Some(json) = result {
             return Receipt::from_result(&json).map(Some).map_err(|error| unreadable(id, &error));

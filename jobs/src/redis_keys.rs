@@ -155,14 +155,6 @@ impl QueueKeys {
     }
 }
 
-/// Whether the field `dr_seen` says that the queue has seen its hash under this id, and so wrote what is under our names:
-/// it is the end of the id, and all of it when a release before this one wrote it.
-pub fn is_marked(dr_seen: &[u8], id: &[u8]) -> bool {
-    /// Characters of the end.
-    const MARK: usize = 6;
-    dr_seen == &id[id.len().saturating_sub(MARK)..] || dr_seen == id
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,17 +193,6 @@ mod tests {
         assert!(all.iter().all(|key| key.starts_with("{shop-eu}:")), "{all:?}");
         assert_eq!(queue.meta(&job), "{shop-eu}:bucket_health:meta:job-1");
         assert_eq!(queue.idempotency("order-1"), "{shop-eu}:bucket_health:idempotency:order-1");
-    }
-
-    #[test]
-    fn a_mark_is_the_end_of_the_id_or_all_of_it() {
-        for mark in ["order-000017", "000017"] {
-            assert!(is_marked(mark.as_bytes(), b"order-000017"), "{mark}");
-        }
-        for other in ["", "00017", "-000017", "order-000018"] {
-            assert!(!is_marked(other.as_bytes(), b"order-000017"), "{other}");
-        }
-        assert!(is_marked(b"short", b"short"));
     }
 
     #[test]

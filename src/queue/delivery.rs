@@ -106,7 +106,15 @@ pub(super) struct Row {
     token: String,
     payload: Vec<u8>,
     payload_bytes: usize,
-    numbers: [i64; 8],
+    /// Attempts, max_attempts, deliveries, crashes, enqueued ms, ready ms.
+    numbers: [i64; 6],
+    /// Of a job that was delivered or put off before.
+    past: Option<Past>,
+}
+
+struct Past {
+    first_ms: i64,
+    deferred_ms: i64,
     note: String,
     reason: String,
 }
@@ -127,12 +135,20 @@ impl FromRedisValue for Row {
         let mut next = || parts.next().unwrap_or(Value::Nil);
         let (id, token) = (from_redis_value(next())?, from_redis_value(next())?);
         let (payload, payload_bytes) = (from_redis_value(next())?, from_redis_value(next())?);
-        let mut numbers = [0; 8];
+        let mut numbers = [0; 6];
         for number in &mut numbers {
             *number = from_redis_value(next())?;
         }
-        let (note, reason) = (from_redis_value(next())?, from_redis_value(next())?);
-        Ok(Self { id, token, payload, payload_bytes, numbers, note, reason })
+        let past = match parts.next() {
+            None => None,
+            Some(first) => {
+                let mut next = || parts.next().unwrap_or(Value::Nil);
+                let (first_ms, deferred_ms) = (from_redis_value(first)?, from_redis_value(next())?);
+                let (note, reason) = (from_redis_value(next())?, from_redis_value(next())?);
+                Some(Past { first_ms, deferred_ms, note, reason })
+            }
+        };
+        Ok(Self { id, token, payload, payload_bytes, numbers, past })
     }
 }
 
@@ -142,7 +158,7 @@ impl Row {
     }
 
     pub(super) fn into_job(self, kind: Kind, claimed_at: Timestamp) -> ClaimedJob {
-        let [attempts, max_attempts, deliveries, crashes, enqueued, ready, first, deferred] = self.numbers;
+        let [attempts, max_attempts, deliveries, crashes, enqueued, ready] = self.numbers;
         let count = |number: i64| u32::try_from(number).unwrap_or_default();
         let time = |ms: i64| Timestamp::from_unix_ms(u64::try_from(ms).unwrap_or_default());
         let valid: Option<JobId> = str::from_utf8(&self.id).ok().and_then(|id| id.parse().ok());
@@ -158,12 +174,16 @@ impl Row {
             crashes: count(crashes),
             enqueued_at: time(enqueued),
             ready_at: time(ready),
-            first_at: time(first),
-            deferred_at: (deferred >= 0).then(|| time(deferred)),
+            first_at: self.past.as_ref().map_or(claimed_at, |past| time(past.first_ms)),
+            deferred_at: self
+                .past
+                .as_ref()
+                .filter(|past| past.deferred_ms >= 0)
+                .map(|past| time(past.deferred_ms)),
             claimed_at,
             received: Instant::now(),
-            note: (!self.note.is_empty()).then_some(self.note),
-            run_at_out_of_range: self.reason == "run_at",
+            run_at_out_of_range: self.past.as_ref().is_some_and(|past| past.reason == "run_at"),
+            note: self.past.map(|past| past.note).filter(|note| !note.is_empty()),
         }
     }
 }

@@ -3,9 +3,7 @@
 //! There is no index: payloads and receipts are walked, some 200 jobs a call.
 
 use darkroom_jobs::{
-    Kind, OwnerId, OwnerPrefix, StagedKey, Target, Timestamp,
-    redis_keys::{Keys, is_marked},
-    wire::Connection,
+    Kind, OwnerId, OwnerPrefix, StagedKey, Target, Timestamp, redis_keys::Keys, wire::Connection,
 };
 use redis::RedisResult;
 use serde::{Deserialize, Serialize};
@@ -206,7 +204,7 @@ impl Scrubber {
         for (id, job) in ids.iter().zip(self.read(owner, ids).await?) {
             let is_older = job.enqueued_ms.is_some_and(|ms| ms <= deleted_at.unix_ms());
             // What nobody has seen came after the stamp, and so after the deletion.
-            let is_seen = job.seen.as_ref().is_some_and(|mark| is_marked(mark, id));
+            let is_seen = job.seen.as_ref() == Some(id);
             let Some(clean) = job.clean(owner).filter(|_| is_older && is_seen) else { continue };
             scrubbed.originals.extend(clean.original);
             if clean.texts.iter().any(Option::is_some) {
@@ -262,7 +260,7 @@ struct Job {
     result: Option<String>,
     last: Option<String>,
     enqueued_ms: Option<u64>,
-    /// The mark of the id under which it was seen.
+    /// The id under which it was seen.
     seen: Option<Vec<u8>>,
 }
 

@@ -191,7 +191,8 @@ impl Scripts {
         let answer: Vec<redis::Value> =
             self.call(script, &keys, &texts(&args)).await.expect("the claim is answered");
         self.more = from_redis_value(answer[1].clone()).expect("it is a number");
-        answer.into_iter().skip(2).map(Row::read).collect()
+        let now_ms = from_redis_value(answer[0].clone()).expect("it is a time");
+        answer.into_iter().skip(2).map(|row| Row::read(row, now_ms)).collect()
     }
 
     pub async fn settle(&mut self, job: &str, token: &str, says: &Settling<'_>) -> RedisResult<u8> {
@@ -304,7 +305,8 @@ impl Scripts {
 }
 
 impl Row {
-    fn read(value: redis::Value) -> Self {
+    /// A job that was never delivered or put off has a short one: its first delivery is now.
+    fn read(value: redis::Value, now_ms: u64) -> Self {
         let row: Vec<String> = from_redis_value(value).expect("a row is a list");
         let number = |at: usize| row[at].parse::<i64>().expect("it is a number");
         let count = |at: usize| u32::try_from(number(at)).expect("it counts");
@@ -316,9 +318,9 @@ impl Row {
             max_attempts: number(5),
             deliveries: count(6),
             crashes: count(7),
-            first_ms: row[10].parse().expect("it is a time"),
-            note: row[12].clone(),
-            reason: row[13].clone(),
+            first_ms: row.get(10).map_or(now_ms, |ms| ms.parse().expect("it is a time")),
+            note: row.get(12).cloned().unwrap_or_default(),
+            reason: row.get(13).cloned().unwrap_or_default(),
         }
     }
 }

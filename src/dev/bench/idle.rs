@@ -47,9 +47,9 @@ pub async fn idle(settings: &config::bench::Bench) -> anyhow::Result<Idle> {
     let (url, _ours) = redis_server(&own, folder.path()).await?;
     let client = redis::Client::open(&*url)?;
     let mut redis = client.get_multiplexed_async_connection().await?;
-    let producer = Producer::connect(&url, "bench").await?;
+    let producer = Producer::connect(&url, "darkroom").await?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let worker = tokio::spawn(noop::work(4, url, "bench".to_owned(), stopped));
+    let worker = tokio::spawn(noop::work(4, url, "darkroom".to_owned(), stopped));
 
     begins(&producer).await?;
     let before = Usage::of(&mut redis).await?;

@@ -80,7 +80,8 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Enqueues, drains and measures, in a namespace of its own that is empty again afterwards.
+/// Enqueues, drains and measures: on a server of its own in the namespace that production has, whose length is a part of
+/// every key, and on another one in a namespace of its own that is empty again afterwards.
 ///
 /// # Errors
 ///
@@ -88,7 +89,10 @@ impl fmt::Display for Figures {
 pub async fn run(load: &Load, settings: &config::bench::Bench) -> anyhow::Result<Figures> {
     let folder = tempfile::TempDir::new()?;
     let (url, ours) = redis_server(settings, folder.path()).await?;
-    let namespace = format!("bench-{}", ulid::Ulid::generate());
+    let namespace = match ours {
+        Some(_) => "darkroom".to_owned(),
+        None => format!("bench-{}", ulid::Ulid::generate()),
+    };
     let keys = Keys::new(&namespace)?;
     let client = redis::Client::open(&*url).context("DARKROOM_REDIS_URL is not a URL of Redis")?;
     let mut redis = client.get_multiplexed_async_connection().await.context("redis could not be reached")?;

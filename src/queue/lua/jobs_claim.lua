@@ -15,7 +15,8 @@
 -- ARGV[4…] tokens          one for each job wanted, at most 100; fresh for every delivery
 --
 -- Returns  {Redis ms, 1 when more jobs may be ready else 0, {id, token, payload, payload bytes, attempts, max_attempts,
---          deliveries, crashes, enqueued ms, ready ms, first delivery ms, first deferral ms, note, reason}…}
+--          deliveries, crashes, enqueued ms, ready ms; of a job that was delivered or put off before also: first delivery
+--          ms, first deferral ms, note, reason}…}
 -- Repeat   takes other jobs: a lost answer leaves leases that nobody renews, and the reaper returns those
 local active, leases, data, done, dead, paused, meta_prefix, scheduled =
     KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -31,14 +32,6 @@ if redis.call('EXISTS', paused) == 1 then
 end
 -- Redis takes twenty times as long to write a number as to take a text.
 local now_text, end_text = string.format('%.0f', now), string.format('%.0f', now + lease_ms)
-
--- What is asked about a job that was delivered or put off before; of a fresh one there is nothing.
-local NONE = {}
-
--- Whether a hash was seen under this id: its mark is the end of the id; releases before wrote all of it.
-local function is_marked(mark, id)
-    return mark == string.sub(id, -6) or mark == id
-end
 
 -- A job that was seen and waits is none, unless it was put off and an earlier life of its id left a husk; of any other the
 -- places tell where it could be.
@@ -78,11 +71,11 @@ for i, id in ipairs(ids) do
     local meta, token = meta_prefix .. id, ARGV[3 + i]
     local known = redis.pcall('HMGET', meta, 'dr_seen', 'status', 'attempts', 'max_attempts', 'dr_enqueued_at',
         'dr_ready_at', 'dr_deliveries')
-    local seen, ready_at = is_marked(known[1], id), known[6]
+    local seen, ready_at = known[1] == id, known[6]
     -- One that this call has leased is in no place yet.
     if not mine[id] and not is_husk(id, seen, known[2], ready_at) then
         mine[id] = true
-        local past = NONE
+        local past
         if not seen then
             known, ready_at = see(id, meta, known), false
         elseif ready_at or known[7] then
@@ -96,18 +89,23 @@ for i, id in ipairs(ids) do
         end
         bytes = bytes + #payload
         local deliveries, enqueued = (tonumber(known[7]) or 0) + 1, tonumber(known[5]) or now
-        -- The first delivery began when its lease did: only a later one has to keep that.
-        local first_at = past[1] or past[2]
         redis.call('HSET', meta, 'dr_token', token, 'dr_leased_at', now_text, 'dr_deliveries',
             string.format('%d', deliveries), 'status', 'Running')
-        if first_at and not past[1] then
-            redis.call('HSET', meta, 'dr_first_at', first_at)
+        local attempts, max_attempts = tonumber(known[3]) or 0, tonumber(known[4]) or -1
+        if past then
+            -- The first delivery began when its lease did: only a later one has to keep that.
+            local first_at = past[1] or past[2]
+            if first_at and not past[1] then
+                redis.call('HSET', meta, 'dr_first_at', first_at)
+            end
+            rows[#rows + 1] = { id, token, payload, size, attempts, max_attempts, deliveries, tonumber(past[6]) or 0,
+                enqueued, tonumber(ready_at) or enqueued, tonumber(first_at) or now, tonumber(past[3]) or -1,
+                past[4] or '', past[5] or '' }
+        else
+            rows[#rows + 1] = { id, token, payload, size, attempts, max_attempts, deliveries, 0, enqueued, enqueued }
         end
         ends[#ends + 1] = end_text
         ends[#ends + 1] = id
-        rows[#rows + 1] = { id, token, payload, size, tonumber(known[3]) or 0, tonumber(known[4]) or -1, deliveries,
-            tonumber(past[6]) or 0, enqueued, tonumber(ready_at) or enqueued, tonumber(first_at) or now,
-            tonumber(past[3]) or -1, past[4] or '', past[5] or '' }
     end
 end
 if taken > 0 then

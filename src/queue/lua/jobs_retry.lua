@@ -20,11 +20,6 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local retried = 0
 
--- Whether a hash was seen under this id: its mark is the end of the id; releases before wrote all of it.
-local function is_marked(mark, id)
-    return mark == string.sub(id, -6) or mark == id
-end
-
 for i = 2, #ARGV do
     local id = ARGV[i]
     local meta = meta_prefix .. id
@@ -35,7 +30,7 @@ for i = 2, #ARGV do
             redis.call('DEL', meta)
             known = {}
         end
-        if not is_marked(known[4], id) then
+        if known[4] ~= id then
             -- Nobody knows any more when what it deletes was deleted: `owner_bury` asks the tombstone.
             redis.call('HSET', meta, 'dr_forgot', '1')
         end

@@ -28,25 +28,26 @@
 -- Repeat   safe: answers 1 and changes nothing
 local leases, data, meta_prefix, scheduled, done, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local stats, events, settled = KEYS[7], KEYS[8], KEYS[9]
+local TOKEN, OUTCOME, WORD, RECEIPT, EVENT, ATTEMPTS, MORE, OWNER = 1, 2, 3, 4, 5, 6, 7, 8
 local WIDTH, MOST = 9, 100
 local STATUS = { again = 'Queued', done = 'Done', dead = 'Failed' }
 
-local deliveries, ids = {}, {}
+-- A delivery that says nothing more.
+local NONE = {}
+
+local ids, metas, mores = {}, {}, {}
 for at = 1, #ARGV, WIDTH do
-    local id, token, outcome, status = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-    local receipt, event, attempts, more = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], ARGV[at + 7]
-    local owner = ARGV[at + 8]
-    local is_json, parts = true, nil
+    local outcome, attempts, more, owner = ARGV[at + OUTCOME], ARGV[at + ATTEMPTS], ARGV[at + MORE], ARGV[at + OWNER]
+    local is_json, parts = true, NONE
     if more and more ~= '' then
         is_json, parts = pcall(cjson.decode, more)
     end
     if not owner or not STATUS[outcome] or not tonumber(attempts) or not is_json
-        or (outcome == 'again' and not (parts and tonumber(parts.after_ms))) then
+        or (outcome == 'again' and not tonumber(parts.after_ms)) then
         return redis.error_reply('jobs_settle: wrong arguments')
     end
-    ids[#ids + 1] = id
-    deliveries[#deliveries + 1] = { id = id, meta = meta_prefix .. id, token = token, outcome = outcome, status = status,
-        receipt = receipt, event = event, attempts = attempts, more = parts or {}, owner = owner }
+    local i = #ids + 1
+    ids[i], metas[i], mores[i] = ARGV[at], meta_prefix .. ARGV[at], parts
 end
 if #ids < 1 or #ids > MOST then
     return redis.error_reply('jobs_settle: wrong arguments')
@@ -55,86 +56,91 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- What is written once for all of them.
-local ended, emptied, finished, counts = {}, {}, {}, {}
+local ended, emptied, finished, counts, has_event = {}, {}, {}, {}, false
 
 local function schedule(id, after_ms)
     redis.call('ZADD', scheduled, string.format('%.3f', (now + after_ms) / 1000), id)
     return string.format('%.0f', now + after_ms)
 end
 
-local function again(d)
-    local due = schedule(d.id, d.more.after_ms)
-    redis.call('HSET', d.meta, 'dr_token', '', 'dr_settled', d.token, 'attempts', d.attempts, 'status', STATUS.again,
-        'dr_last', d.receipt, 'dr_ready_at', due)
-    if d.more.note then
-        redis.call('HSET', d.meta, 'dr_note', d.more.note)
+local function again(at, id, meta, more)
+    local due = schedule(id, more.after_ms)
+    redis.call('HSET', meta, 'dr_token', '', 'dr_settled', ARGV[at + TOKEN], 'attempts', ARGV[at + ATTEMPTS],
+        'status', STATUS.again, 'dr_last', ARGV[at + RECEIPT], 'dr_ready_at', due)
+    if more.note then
+        redis.call('HSET', meta, 'dr_note', more.note)
     end
     -- Deferrals have their time in all, whatever comes between them.
-    if d.more.deferred then
-        redis.call('HSETNX', d.meta, 'dr_deferred_at', string.format('%.0f', now))
+    if more.deferred then
+        redis.call('HSETNX', meta, 'dr_deferred_at', string.format('%.0f', now))
     end
 end
 
-local function follow(d, follower)
+local function follow(id, follower)
     local due, meta = schedule(follower.id, follower.after_ms), meta_prefix .. follower.id
-    redis.call('HSET', data, follower.id, redis.call('HGET', data, d.id) or '')
+    redis.call('HSET', data, follower.id, redis.call('HGET', data, id) or '')
     redis.call('HSET', meta, 'attempts', '0', 'status', 'Queued', 'dr_seen', follower.id,
         'dr_enqueued_at', string.format('%.0f', now), 'dr_ready_at', due, 'dr_note', follower.note)
 end
 
-local function bury(d)
-    if d.more.excerpt then
-        redis.call('HSET', data, d.id, string.sub(redis.call('HGET', data, d.id) or '', 1, d.more.excerpt))
+local function bury(at, id, meta, more)
+    if more.excerpt then
+        redis.call('HSET', data, id, string.sub(redis.call('HGET', data, id) or '', 1, more.excerpt))
     end
-    local bytes = redis.call('HSTRLEN', data, d.id) + #d.receipt - #'{"Ok":}'
-    redis.call('HSET', d.meta, 'dr_bytes', bytes)
+    local bytes = redis.call('HSTRLEN', data, id) + #ARGV[at + RECEIPT] - #'{"Ok":}'
+    redis.call('HSET', meta, 'dr_bytes', bytes)
     redis.call('HINCRBY', stats, 'dead_bytes', bytes)
-    redis.call('ZADD', dead, time[1], d.id)
+    redis.call('ZADD', dead, time[1], id)
 end
 
 -- `retried`: whether this delivery or an earlier one may have left something.
-local function finish(d, retried)
-    if d.more.next then
-        follow(d, d.more.next)
+local function finish(at, id, meta, more, retried)
+    if more.next then
+        follow(id, more.next)
     end
     if retried then
-        redis.call('HDEL', d.meta, 'dr_note', 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
+        redis.call('HDEL', meta, 'dr_note', 'dr_last', 'dr_reason', 'dr_deferred_at', 'dr_ready_at')
     end
+    local outcome, event = ARGV[at + OUTCOME], ARGV[at + EVENT]
     -- A token that is empty is nobody's; to take the field away costs a call more.
-    redis.call('HSET', d.meta, 'dr_token', '', 'dr_settled', d.token, 'attempts', d.attempts, 'result', d.receipt,
-        'status', STATUS[d.outcome], 'dr_owner', d.owner)
-    if d.outcome == 'done' then
-        emptied[#emptied + 1], emptied[#emptied + 2] = d.id, ''
-        finished[#finished + 1], finished[#finished + 2] = time[1], d.id
+    redis.call('HSET', meta, 'dr_token', '', 'dr_settled', ARGV[at + TOKEN], 'attempts', ARGV[at + ATTEMPTS],
+        'result', ARGV[at + RECEIPT], 'status', STATUS[outcome], 'dr_owner', ARGV[at + OWNER])
+    if outcome == 'done' then
+        emptied[#emptied + 1], emptied[#emptied + 2] = id, ''
+        finished[#finished + 1], finished[#finished + 2] = time[1], id
     else
-        bury(d)
+        bury(at, id, meta, more)
     end
-    if d.event ~= '' then
-        redis.call('XADD', events, 'MAXLEN', '~', '10000', '*', 'event', d.event)
+    if event ~= '' then
+        redis.call('XADD', events, '*', 'event', event)
+        has_event = true
     end
-    redis.call('PUBLISH', settled, d.id)
+    redis.call('PUBLISH', settled, id)
 end
 
 -- All are looked at before the first is written: a hash that is none must not leave the others half settled.
 local held, known, answer, mine = redis.call('ZMSCORE', leases, unpack(ids)), {}, {}, {}
-for i, d in ipairs(deliveries) do
-    known[i] = redis.pcall('HMGET', d.meta, 'dr_token', 'dr_ready_at', 'dr_note')
-    local is_mine = known[i][1] == d.token and held[i]
-    answer[i] = (is_mine or redis.pcall('HGET', d.meta, 'dr_settled') == d.token) and 1 or 0
-    if is_mine and not mine[d.id] then
-        mine[d.id] = i
-        ended[#ended + 1] = d.id
-        counts[d.status] = (counts[d.status] or 0) + 1
+for i, id in ipairs(ids) do
+    local at = (i - 1) * WIDTH + 1
+    local token, status = ARGV[at + TOKEN], ARGV[at + WORD]
+    known[i] = redis.pcall('HMGET', metas[i], 'dr_token', 'dr_ready_at', 'dr_note')
+    local is_mine = known[i][1] == token and held[i]
+    answer[i] = (is_mine or redis.pcall('HGET', metas[i], 'dr_settled') == token) and 1 or 0
+    if is_mine and not mine[id] then
+        mine[id] = i
+        ended[#ended + 1] = id
+        counts[status] = (counts[status] or 0) + 1
     end
 end
 
-for i, d in ipairs(deliveries) do
-    if mine[d.id] == i then
-        if d.outcome == 'again' then
-            again(d)
+for i, id in ipairs(ids) do
+    local at = (i - 1) * WIDTH + 1
+    if mine[id] == i then
+        if ARGV[at + OUTCOME] == 'again' then
+            again(at, id, metas[i], mores[i])
         else
             -- Whoever was put off has a time at which it was ready.
-            finish(d, known[i][2] or known[i][3])
+            finish(at, id, metas[i], mores[i], known[i][2] or known[i][3])
         end
     end
 end
@@ -145,6 +151,9 @@ end
 if #emptied > 0 then
     redis.call('HSET', data, unpack(emptied))
     redis.call('ZADD', done, unpack(finished))
+end
+if has_event then
+    redis.call('XTRIM', events, 'MAXLEN', '~', '10000')
 end
 for status, count in pairs(counts) do
     redis.call('HINCRBY', stats, status, count)

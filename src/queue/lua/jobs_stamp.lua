@@ -14,11 +14,6 @@ if not cursor or not count or count < 1 or count > 500 then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
--- Whether a hash was seen under this id: its mark is the end of the id; releases before wrote all of it.
-local function is_marked(mark, id)
-    return mark == string.sub(id, -6) or mark == id
-end
-
 local page = redis.call('HSCAN', data, cursor, 'COUNT', count)
 local stamped = 0
 for i = 1, #page[2], 2 do
@@ -27,7 +22,7 @@ for i = 1, #page[2], 2 do
     if redis.call('TYPE', meta).ok ~= 'hash' then
         redis.call('DEL', meta)
     end
-    if not is_marked(redis.call('HGET', meta, 'dr_seen'), id) then
+    if redis.call('HGET', meta, 'dr_seen') ~= id then
         -- What a stranger's metadata put under our names says nothing.
         redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
             'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_leased_at',

@@ -51,15 +51,10 @@ local function must_be_hash(meta)
     return kind == 'hash' or kind == 'none'
 end
 
--- Whether a hash was seen under this id: its mark is the end of the id; releases before wrote all of it.
-local function is_marked(mark, id)
-    return mark == string.sub(id, -6) or mark == id
-end
-
 -- Marks a job that comes from a stranger as seen now; what its metadata put under our names says nothing.
 local function see(meta, id)
     local was_hash_or_none = must_be_hash(meta)
-    if not is_marked(redis.call('HGET', meta, 'dr_seen'), id) then
+    if redis.call('HGET', meta, 'dr_seen') ~= id then
         redis.call('HDEL', meta, 'result', 'dr_last', 'dr_note', 'dr_reason', 'dr_crashed_at', 'dr_first_at',
             'dr_deferred_at', 'dr_ready_at', 'dr_settled', 'dr_bytes', 'dr_token', 'dr_leased_at',
             'dr_deleted_at', 'dr_forgot')
