@@ -103,9 +103,12 @@ async fn enqueue(app: &App, kind: Kind, request: Request) -> Result<Response, Pr
 
 async fn one(app: &App, kind: Kind, item: &RawValue, key: Option<String>) -> Result<Response, Problem> {
     let Wanted { payload, object } = Wanted::read(kind, item)?;
-    app.admit(kind, 1).await?;
     let options = EnqueueOptions { idempotency_key: key, ..EnqueueOptions::default() };
-    let id = within(app.producer.enqueue_json(kind, &payload, options)).await?;
+    let id = within(async {
+        app.admit(kind, 1).await?;
+        app.producer.enqueue_json(kind, &payload, options).await.map_err(Problem::from)
+    })
+    .await?;
     let taken = Taken::new(&id, object.as_ref());
     let location = [(header::LOCATION, taken.status_url.clone())];
     Ok((StatusCode::ACCEPTED, location, Json(taken)).into_response())
@@ -120,7 +123,6 @@ enum Answer {
 }
 
 async fn many(app: &App, kind: Kind, items: &[&RawValue], key: Option<String>) -> Result<Response, Problem> {
-    app.admit(kind, items.len() as u64).await?;
     let (mut objects, mut jobs) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
     for (n, item) in items.iter().enumerate() {
         objects.push(Wanted::read(kind, item).map(|Wanted { payload, object }| {
@@ -131,7 +133,11 @@ async fn many(app: &App, kind: Kind, items: &[&RawValue], key: Option<String>) -
         // A thousand large items take long to read: others have their turn between them.
         tokio::task::yield_now().await;
     }
-    let mut pushed = within(app.producer.enqueue_json_many(kind, jobs)).await?.into_iter();
+    let pushed = within(async {
+        app.admit(kind, items.len() as u64).await?;
+        app.producer.enqueue_json_many(kind, jobs).await.map_err(Problem::from)
+    });
+    let mut pushed = pushed.await?.into_iter();
 
     let answers = objects.into_iter().map(|object| {
         let object = match object {

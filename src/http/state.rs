@@ -71,9 +71,10 @@ impl App {
     ///
     /// # Errors
     ///
-    /// 429 `queue_full`; 503 when Redis is away, also without a limit: better before a body was read than after.
+    /// 429 `queue_full`; 503 when Redis is away, also without a limit: better before a body was read than after. It waits
+    /// for Redis as long as it is let: see [`within`].
     pub async fn admit(&self, kind: Kind, jobs: u64) -> Result<(), Problem> {
-        let counts = within(self.inspector.counts(kind)).await?;
+        let counts = self.inspector.counts(kind).await?;
         let waiting = counts.active + counts.scheduled;
         match self.max_waiting {
             Some(most) if waiting.saturating_add(jobs) > most => {

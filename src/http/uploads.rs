@@ -134,7 +134,7 @@ pub async fn upload(
     // A trace differs each time: with it, no repetition would be the same payload.
     let traceparent = request.headers().get("traceparent").filter(|_| idempotency_key.is_none());
     let traceparent = traceparent.and_then(|value| value.to_str().ok()).map(str::to_owned);
-    app.admit(owner.kind(), 1).await?;
+    within(app.admit(owner.kind(), 1)).await?;
 
     let original = body::original(request, &app.memory).await?;
     let repeats = params.image_id.is_none() && idempotency_key.is_some();

@@ -159,6 +159,7 @@ impl Consumer {
             settings: worker.clone(),
             leases: leases.clone(),
             breaker: breaker.clone(),
+            beats: heartbeat.beats(),
             metrics: metrics.clone(),
             commands: commands.downgrade(),
             calls: JoinSet::new(),

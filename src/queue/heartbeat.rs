@@ -5,10 +5,10 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread::{self, JoinHandle, Thread},
     time::{Duration, Instant},
 };
 
@@ -48,12 +48,17 @@ struct Shared {
     last_round_ms: AtomicU64,
     /// The same for the last round that Redis answered.
     last_answer_ms: AtomicU64,
+    /// Whether Redis was away when somebody last asked it, and no round was answered since.
+    doubted: AtomicBool,
+    /// Set once it runs.
+    thread: OnceLock<Thread>,
 }
 
 impl Shared {
     fn new(every: Duration, started: Instant) -> Self {
         let (last_round_ms, last_answer_ms) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { stop: AtomicBool::new(false), every, started, last_round_ms, last_answer_ms }
+        let (stop, doubted, thread) = (AtomicBool::new(false), AtomicBool::new(false), OnceLock::new());
+        Self { stop, every, started, last_round_ms, last_answer_ms, doubted, thread }
     }
 }
 
@@ -69,10 +74,41 @@ impl Beats {
         Self(Arc::new(Shared::new(Duration::from_secs(5), started)))
     }
 
+    /// As if a round had just been answered.
+    #[cfg(test)]
+    pub(super) fn answer_of_test(&self) {
+        self.0.doubted.store(false, Ordering::Relaxed);
+    }
+
     /// Whether the thread goes round. A Redis that is away does not stop it.
     pub fn go_on(&self) -> bool {
         let round = Duration::from_millis(self.0.last_round_ms.load(Ordering::Relaxed));
         self.0.started.elapsed().saturating_sub(round) < self.0.every + ROUND
+    }
+
+    /// Says that Redis was away: the next round comes at once, and leases are renewed before anything else is asked.
+    pub fn doubt(&self) {
+        if self.0.doubted.swap(true, Ordering::Relaxed) {
+            // It tries already, at its own pace.
+            return;
+        }
+        if let Some(thread) = self.0.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// Whether no round was answered since Redis was away.
+    pub fn is_doubted(&self) -> bool {
+        self.0.doubted.load(Ordering::Relaxed)
+    }
+
+    /// Returns when a round was answered since Redis was away, or after the time in which there are two: whoever has a
+    /// result may be let in where the thread is not.
+    pub async fn answered(&self) {
+        let asked = Instant::now();
+        while self.is_doubted() && asked.elapsed() < self.0.every * 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// How long ago Redis last answered, or since the start: leases are lost after one lease of silence.
@@ -103,6 +139,7 @@ impl Heartbeat {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name("heartbeat".into()).spawn(move || beat(beater, every, &shared))?
         };
+        shared.thread.set(thread.thread().clone()).expect("it was made just now");
         Ok(Self { thread: Some(thread), shared })
     }
 
@@ -140,11 +177,13 @@ fn beat(mut beater: Beater, every: Duration, shared: &Shared) {
         let pause = match beater.beat() {
             Ok(()) => {
                 shared.last_answer_ms.store(milliseconds(shared.started.elapsed()), Ordering::Relaxed);
+                shared.doubted.store(false, Ordering::Relaxed);
                 failures = 0;
                 every
             }
             Err(error) => {
                 beater.connection = None;
+                shared.doubted.store(true, Ordering::Relaxed);
                 failures += 1;
                 warn!(error = %error, failures, "heartbeat failed, leases are not renewed");
                 // Never longer than a beat: the grace after an outage is one lease.

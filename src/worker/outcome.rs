@@ -145,12 +145,17 @@ impl Outcome<'_> {
 
     fn dead(&self, failure: &Failure, verdict: &Verdict) -> Settlement {
         let mut receipt = self.receipt(Status::Failed);
-        receipt.attempts += 1;
+        receipt.attempts = self.attempt(failure);
         receipt.finished_at = Some(self.job.now());
         receipt.error = Some(self.error(failure, verdict));
         let excerpt = (self.job.payload_bytes > self.job.payload.len()).then_some(EXCERPT);
         let owner = self.envelope.owner.clone();
         Settlement::Dead { receipt: Arc::new(receipt), announced: !self.is_second_pass(), excerpt, owner }
+    }
+
+    /// The number of this attempt; of one that died with its worker too often, which nobody made again, that of the last.
+    fn attempt(&self, failure: &Failure) -> u32 {
+        self.job.attempts + u32::from(!matches!(failure, Failure::Poison))
     }
 
     fn receipt(&self, status: Status) -> Receipt {
@@ -190,7 +195,7 @@ impl Outcome<'_> {
             code,
             class,
             blame: code.blame(),
-            attempt: self.job.attempts + 1,
+            attempt: self.attempt(failure),
             max_attempts: retry::max_attempts(self.job, tries, self.settings),
             message: failure.message(),
             hint: code.hint().into(),

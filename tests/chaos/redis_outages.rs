@@ -5,9 +5,10 @@ use std::time::Duration;
 use darkroom::{
     config::steps::Step,
     dev::redis::EmbeddedRedis,
-    queue::{connection, operate::Operator, periodic::Periodic},
+    queue::{connection, operate::Operator, periodic::Periodic, scripts},
 };
 use darkroom_jobs::{ErrorCode, JobId, Kind, Producer, Status, redis_keys};
+use futures_util::StreamExt as _;
 
 use crate::{
     address::Address,
@@ -84,6 +85,68 @@ async fn a_job_that_runs_while_redis_dies_and_returns_keeps_its_lease_and_is_run
         assert_eq!(darkroom.final_receipt(&job).await.status, Status::Done);
     }
     assert!(worker.is_running());
+}
+
+#[tokio::test]
+async fn after_redis_was_away_leases_are_renewed_then_results_settled_and_then_jobs_claimed() {
+    let mut darkroom = TestDarkroom::start().await;
+    let direct = darkroom.services.redis.url();
+    let address = Address::of(&direct).await;
+    let (ends, _) = darkroom.upload(picture("plain.jpg")).await;
+    let (runs, _) = darkroom.upload(picture("plain.png")).await;
+    let stop = format!(
+        "settling,job={ends},until={};fetched,job={runs}",
+        darkroom.folder().join("let-go-on").display()
+    );
+    let there = ("DARKROOM_REDIS_URL", &*address.url);
+    let worker = darkroom.worker(&[("DARKROOM_TEST_STOP_AT", &*stop), there]);
+    worker.reached(Step::Settling).await;
+    worker.reached(Step::Fetched).await;
+
+    address.lead_to("redis://127.0.0.1:1");
+    tell(&mut darkroom, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+    darkroom.let_go_on();
+    worker.logged(&["settlement failed"]).await;
+    let (next, _) = darkroom.upload(picture("plain.jpg")).await;
+    let client = redis::Client::open(&*direct).expect("a url");
+    let mut monitor = client.get_async_monitor().await.expect("redis answers");
+    address.lead_to(&direct);
+    darkroom.final_receipt(&next).await;
+
+    let scripts = [
+        ("renew", &scripts::LEASES_EXTEND),
+        ("settle", &scripts::JOBS_SETTLE),
+        ("claim", &scripts::JOBS_CLAIM),
+    ];
+    let mut calls = Vec::new();
+    let mut commands = std::pin::pin!(monitor.on_message::<String>());
+    while calls.len() < scripts.len() {
+        let command = tokio::time::timeout(Duration::from_secs(20), commands.next()).await;
+        let command = command.expect("the calls come").expect("redis goes on");
+        let called = scripts.iter().find(|(_, script)| command.contains(script.get_hash()));
+        calls.extend(called.map(|(name, _)| *name).filter(|name| !calls.contains(name)));
+    }
+    assert_eq!(calls, ["renew", "settle", "claim"], "{}", worker.log());
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_stop_while_redis_is_away_ends_in_time() {
+    let mut darkroom = TestDarkroom::start().await;
+    darkroom.always_on_disk().await;
+    let more = [SOON, ("DARKROOM_SHUTDOWN_MS", "300")];
+    let mut worker = darkroom.worker_stopping_at(Step::Fetched, &more);
+    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+    worker.reached(Step::Fetched).await;
+    darkroom.services.redis.kill().await.expect("it runs");
+
+    worker.signal("TERM");
+    let exit = tokio::time::timeout(Duration::from_secs(28), worker.exit_code()).await;
+    darkroom.restart_redis().await;
+    let _next = darkroom.worker(&[SOON]);
+    let receipt = darkroom.final_receipt(&job).await;
+
+    assert_eq!(exit.ok(), Some(Some(0)), "{}", worker.log());
+    assert_eq!((receipt.status, receipt.attempts), (Status::Done, 1));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use tokio::{
 use crate::support::{
     darkroom::{TestDarkroom, picture},
     service::{Service, TOKEN, answer, client, problem, told},
+    slow,
 };
 
 #[tokio::test]
@@ -105,6 +106,22 @@ async fn a_picture_is_found_by_its_key_and_nothing_else_is() {
         ("a", 422),
     ] {
         assert_eq!(problem(service.get(&format!("/api/objects/{key}"))).await.0, status, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_slow_at_every_step_is_given_two_seconds_in_all() {
+    let darkroom = TestDarkroom::start().await;
+    let slow = slow::by(Duration::from_millis(1_200), &darkroom.services.redis.url()).await;
+    let service = Service::start(&darkroom, &[("DARKROOM_REDIS_URL", &*slow)]).await;
+    // Its connection stands once it has answered.
+    service.when("/api/jobs/x", 404).await;
+    let job = json!({ "target": { "type": "user", "user_id": "u" } });
+
+    for body in [job.clone(), json!([job])] {
+        let response = service.post("/api/jobs/delete").json(&body).send().await.expect("an answer");
+
+        assert_eq!(told(response).await.1, "queue_unavailable", "{body}");
     }
 }
 

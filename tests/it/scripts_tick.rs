@@ -147,8 +147,7 @@ async fn fewer_crashes_end_the_waiting_earlier_and_are_counted_within_less_time(
     for (job, ago_ms, crashes) in [("a", 0.0, 3), ("b", 2_000.0, 1)] {
         scripts.leased(job).await;
         let since = scripts.now_ms().await - ago_ms;
-        scripts.set_meta(job, "dr_crashes", "2").await;
-        scripts.set_meta(job, "dr_crashed_at", &since.to_string()).await;
+        scripts.set_meta(job, "dr_crashed_at", &format!("{since} {since}")).await;
 
         scripts.score(scripts.queue.leases(), job, 1.0).await;
         scripts.tick(says).await;
@@ -163,14 +162,14 @@ async fn crashes_are_counted_within_three_days() {
     let mut scripts = started().await;
     scripts.leased("a").await;
     crash(&mut scripts, "a").await;
-    scripts.set_meta("a", "dr_crashes", "7").await;
-    let long_ago = scripts.now_ms().await - 72.0 * 3_600_000.0 - 1.0;
-    scripts.set_meta("a", "dr_crashed_at", &format!("{long_ago}")).await;
+    let now = scripts.now_ms().await;
+    let (long_ago, lately) = (now - 72.0 * 3_600_000.0 - 1.0, now - 71.0 * 3_600_000.0);
+    scripts.set_meta("a", "dr_crashed_at", &format!("{long_ago} {long_ago} {lately}")).await;
     scripts.claim(&["t"]).await;
 
     crash(&mut scripts, "a").await;
 
-    assert_eq!(scripts.claim(&["t"]).await[0].crashes, 1);
+    assert_eq!(scripts.claim(&["t"]).await[0].crashes, 2);
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use tokio::{
 /// Leads to the server at `url`; ends with the test's runtime.
 pub async fn by(pause: Duration, url: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let ours = format!("http://{}", listener.local_addr().expect("it is bound"));
-    let target = url.replace("http://", "");
+    let (scheme, target) = url.split_once("://").expect("it is a url");
+    let ours = format!("{scheme}://{}", listener.local_addr().expect("it is bound"));
+    let target = target.to_owned();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let Ok(server) = TcpStream::connect(&target).await else { continue };

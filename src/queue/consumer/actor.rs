@@ -23,6 +23,7 @@ pub(super) struct Actor {
     pub settings: config::Worker,
     pub leases: Leases,
     pub breaker: Breaker,
+    pub beats: Beats,
     pub metrics: Metrics,
     /// Given to leases, so that they find back.
     pub commands: mpsc::WeakUnboundedSender<Command>,
@@ -139,7 +140,10 @@ impl Actor {
                     self.tick();
                 }
             }
-            Answer::Ticked(Err(error)) => warn!(error = %error, "upkeep of the queues failed"),
+            Answer::Ticked(Err(error)) => {
+                self.beats.doubt();
+                warn!(error = %error, "upkeep of the queues failed");
+            }
             Answer::Settled { kind, again } => {
                 self.queues.get_mut(&kind).expect("only the actor's own queues are settled").settling = false;
                 again.into_iter().for_each(|ending| self.settle_again(ending));
@@ -148,9 +152,10 @@ impl Actor {
         }
     }
 
-    /// One call for each queue that may have jobs and has free slots.
+    /// One call for each queue that may have jobs and has free slots. After Redis was away leases are renewed first, and
+    /// results settled.
     pub fn claim(&mut self) {
-        if self.repeated.load(Relaxed) > 0 {
+        if self.beats.is_doubted() || self.repeated.load(Relaxed) > 0 {
             return;
         }
         for (&kind, queue) in &mut self.queues {
@@ -188,7 +193,10 @@ impl Actor {
         queue.claim_ends(answer.as_ref().ok().map(|claimed| claimed.more));
         let claimed = match answer {
             Ok(claimed) => claimed,
-            Err(error) => return warn!(error = %error, job.kind = %kind, "claim failed"),
+            Err(error) => {
+                self.beats.doubt();
+                return warn!(error = %error, job.kind = %kind, "claim failed");
+            }
         };
         let Some(commands) = self.commands.upgrade() else {
             return info!(jobs = claimed.jobs.len(), "claim answered too late; the reaper returns its jobs");
@@ -263,8 +271,11 @@ pub(super) mod tests {
 
     /// Of a Redis that nobody has to be: its connection is made when it is first used.
     pub fn actor() -> Actor {
-        let Defaults { worker, redis } =
-            Defaults::parse_from(["darkroom", "--redis-url=redis://127.0.0.1:1"]);
+        actor_of("redis://127.0.0.1:1")
+    }
+
+    pub fn actor_of(url: &str) -> Actor {
+        let Defaults { worker, redis } = Defaults::parse_from(["darkroom", "--redis-url", url]);
         let client = connection::client(&redis).expect("it is a url");
         let (keys, metrics) = (redis.namespace, Metrics::default());
         Actor {
@@ -275,6 +286,7 @@ pub(super) mod tests {
             settings: worker,
             leases: Leases::default(),
             breaker: Breaker::new(1),
+            beats: Beats::of_test(Duration::ZERO),
             metrics,
             commands: mpsc::unbounded_channel().0.downgrade(),
             calls: JoinSet::new(),
@@ -295,6 +307,26 @@ pub(super) mod tests {
         assert!(ready(true, Some(false)) && ready(false, Some(true)));
         assert!(!ready(false, Some(false)));
         assert!(!ready(true, None) && !ready(false, None));
+    }
+
+    #[tokio::test]
+    async fn after_a_call_that_failed_nothing_is_claimed_until_leases_were_renewed() {
+        for what in ["claim", "tick"] {
+            let mut actor = actor();
+            let failed = || RedisError::from((redis::ErrorKind::Io, "gone"));
+            match what {
+                "claim" => actor.deliver(Kind::Upload, Vec::new(), Err(failed()), false),
+                _ => actor.take(Answer::Ticked(Err(failed())), false),
+            }
+            actor.queues.values_mut().for_each(|queue| queue.ready = true);
+
+            actor.claim();
+            let before = actor.calls.len();
+            actor.beats.answer_of_test();
+            actor.claim();
+
+            assert_eq!((before, actor.calls.len()), (0, 1), "{what}");
+        }
     }
 
     #[tokio::test]

@@ -55,12 +55,14 @@ impl Actor {
     /// By itself, until Redis answers or the lease is lost: one that Redis refuses holds up no other.
     pub fn settle_again(&mut self, ending: Ending) {
         let (mut redis, keys, repeated) = (self.redis.clone(), self.keys.clone(), Arc::clone(&self.repeated));
-        let metrics = self.metrics.clone();
+        let (metrics, beats) = (self.metrics.clone(), self.beats.clone());
+        beats.doubt();
         repeated.fetch_add(1, Relaxed);
         self.calls.spawn(async move {
             let (lease, mut failures) = (&ending.lease, 1);
             let settled = loop {
                 tokio::time::sleep(connection::backoff(failures)).await;
+                beats.answered().await;
                 let rows = [(lease.key(), &ending.settlement)].into_iter();
                 let writing = settle::write(&mut redis, &keys, lease.key().kind, rows);
                 match metrics.timed(Call::Settle, writing).await {
@@ -71,6 +73,7 @@ impl Actor {
                     }
                     Err(error) => {
                         failures += 1;
+                        beats.doubt();
                         warn!(error = %error, failures, job.kind = %lease.key().kind, "settlement failed again");
                     }
                 }
@@ -87,7 +90,10 @@ mod tests {
     use darkroom_jobs::{JobId, Receipt, Status};
 
     use super::*;
-    use crate::queue::consumer::actor::{Queue, tests::actor};
+    use crate::queue::consumer::actor::{
+        Queue,
+        tests::{actor, actor_of},
+    };
 
     /// Ends a delivery of a job, as an execution does.
     fn end(actor: &mut Actor, id: &str) -> oneshot::Receiver<Settled> {
@@ -101,6 +107,23 @@ mod tests {
         let (answer, settled) = oneshot::channel();
         actor.obey(Command::Settle(lease, settlement, answer));
         settled
+    }
+
+    #[tokio::test]
+    async fn a_settlement_that_failed_is_repeated_when_leases_were_renewed() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let mut actor = actor_of(&format!("redis://{}", server.local_addr().expect("it is bound")));
+        let _settled = end(&mut actor, "a");
+        let mut endings =
+            std::mem::take(&mut actor.queues.get_mut(&Kind::Upload).expect("it is there").endings);
+
+        actor.settle_again(endings.pop().expect("it waits"));
+        // Several times as long as the pause before it is repeated.
+        let early = tokio::time::timeout(Duration::from_millis(500), server.accept()).await;
+        actor.beats.answer_of_test();
+        let then = tokio::time::timeout(Duration::from_secs(10), server.accept()).await;
+
+        assert!(early.is_err() && then.is_ok(), "{early:?}, {then:?}");
     }
 
     #[tokio::test]

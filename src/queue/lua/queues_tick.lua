@@ -84,24 +84,26 @@ local function promote(q)
     return #ids + #lost, #ids == batch or #lost == batch
 end
 
+-- Notes a crash beside those of the time that counts, and says how many they are: `dr_crashed_at` has their times.
+local function count_crash(meta)
+    local times = {}
+    for ms in string.gmatch(redis.call('HGET', meta, 'dr_crashed_at') or '', '%d+') do
+        if now - tonumber(ms) < within_ms and #times < crashes then
+            times[#times + 1] = ms
+        end
+    end
+    times[#times + 1] = string.format('%.0f', now)
+    redis.call('HSET', meta, 'dr_crashed_at', table.concat(times, ' '), 'dr_crashes', #times)
+    return #times
+end
+
 -- The n-th crash: the first two go back at once, then after 1 min * 2^(n-3); the claim tells the last.
 local function crashed(q, id, counts)
     local meta = q.meta .. id
     must_be_hash(meta)
     redis.call('HDEL', meta, 'dr_token')
     redis.call('HSET', meta, 'status', 'Queued')
-    local n = 0
-    if counts then
-        local known = redis.call('HMGET', meta, 'dr_crashes', 'dr_crashed_at')
-        local since = tonumber(known[2])
-        if since and now - since < within_ms then
-            n = (tonumber(known[1]) or 0) + 1
-        else
-            n = 1
-            redis.call('HSET', meta, 'dr_crashed_at', now)
-        end
-        redis.call('HSET', meta, 'dr_crashes', n)
-    end
+    local n = counts and count_crash(meta) or 0
     if n > 2 and n < crashes then
         local due = now + 60000 * 2 ^ (n - 3)
         redis.call('HSET', meta, 'dr_ready_at', string.format('%.0f', due))
