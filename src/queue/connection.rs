@@ -106,8 +106,28 @@ pub fn impatient(client: &Client) -> RedisResult<Connection> {
     Connection::lazy(client.clone(), config)
 }
 
-/// Full jitter: a random pause of at most 100 ms · 2^n, and at most [`RECONNECT_MAX`].
+/// Full jitter: a random pause of at most 100 ms after the first failure, twice as much after each that follows, and at
+/// most [`RECONNECT_MAX`].
 pub fn backoff(failures: u32) -> Duration {
-    let most = Duration::from_millis(100).saturating_mul(1 << failures.min(10)).min(RECONNECT_MAX);
+    let doublings = failures.saturating_sub(1).min(10);
+    let most = Duration::from_millis(100).saturating_mul(1 << doublings).min(RECONNECT_MAX);
     most.mul_f64(fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_spread_from_nothing_to_a_tenth_of_a_second_and_in_the_end_to_five() {
+        for (failures, most) in [(1, 0.1), (2, 0.2), (4, 0.8), (7, 5.0), (u32::MAX, 5.0)] {
+            let pauses = std::iter::repeat_with(|| backoff(failures).as_secs_f64() / most);
+            let pauses: Vec<_> = pauses.take(200).collect();
+
+            assert!(pauses.iter().all(|pause| *pause <= 1.0), "{failures}: {pauses:?}");
+            // That none of 200 is in the lower eighth, or in the upper, happens 3 times in 10^12.
+            assert!(pauses.iter().any(|pause| *pause < 0.125), "{failures}: {pauses:?}");
+            assert!(pauses.iter().any(|pause| *pause > 0.875), "{failures}: {pauses:?}");
+        }
+    }
 }
