@@ -123,6 +123,23 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn jobs_that_failed_together_come_again_at_different_times() {
+        let retry = Verdict::Retry { tries: None };
+
+        let fates = std::iter::repeat_with(|| fate(&retry, &job(0, None, Duration::ZERO), &settings()));
+        let pauses: Vec<_> = fates
+            .map(|fate| match fate {
+                Fate::Again { after, .. } => after.as_secs_f64() / 5.0,
+                Fate::Dead => panic!("it was not repeated"),
+            })
+            .take(200)
+            .collect();
+
+        assert!(pauses.iter().any(|pause| *pause < 0.9), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause > 1.1), "{pauses:?}");
+    }
+
+    #[test]
     fn a_conditional_failure_ends_with_its_own_tries_or_the_jobs() {
         let twice = Verdict::Retry { tries: Some(2) };
 
