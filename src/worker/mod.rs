@@ -319,3 +319,32 @@ async fn hand_back(consumer: Arc<Consumer>, running: Running) {
     }
     info!("stopped");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{retry::tests::settings, *};
+
+    #[test]
+    fn each_queue_has_its_slots_once_two_for_each_core_unless_they_are_set() {
+        let two_each = 2 * std::thread::available_parallelism().expect("the system tells").get();
+        let mut settings = settings();
+        settings.queues =
+            vec![Kind::Delete, Kind::Upload, Kind::BucketHealth, Kind::Ingest, Kind::Upload, Kind::Delete];
+
+        let unset = slots(&settings);
+        (settings.concurrency_upload, settings.concurrency_delete) = (Some(3), Some(5));
+        settings.concurrency_ingest = 7;
+        let set = slots(&settings);
+
+        let of_all = |slots| Kind::ALL.into_iter().zip(slots).collect::<Vec<_>>();
+        assert_eq!(unset, of_all([two_each, 16, two_each, 1]));
+        assert_eq!(set, of_all([3, 7, 5, 1]));
+    }
+
+    #[test]
+    fn a_queue_that_is_not_served_has_no_slots() {
+        let settings = config::Worker { queues: vec![Kind::Ingest], ..settings() };
+
+        assert_eq!(slots(&settings), [(Kind::Ingest, 16)]);
+    }
+}
