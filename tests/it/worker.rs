@@ -64,6 +64,24 @@ async fn an_upload_is_retried_with_back_off_until_the_bucket_is_back() {
 }
 
 #[tokio::test]
+async fn a_receipt_tells_an_error_with_all_its_causes() {
+    let darkroom = TestDarkroom::start().await;
+    let nobody = [("S3_ENDPOINT_URL", "http://127.0.0.1:1"), ("DARKROOM_QUEUES", "upload")];
+    let _worker = darkroom.worker(&nobody);
+
+    let (job, _) = darkroom.upload(picture("plain.jpg")).await;
+    let receipt = darkroom.receipt_when(&job, Status::Retrying).await;
+
+    assert_eq!(code(&receipt), ErrorCode::StorageUnavailable);
+    let told = receipt.error.expect("a failed job says why").message;
+    let causes: Vec<_> = told.split(": ").collect();
+    let [fetch, read, bucket, system] = causes[..] else { panic!("{told}") };
+    assert_eq!([fetch, read], ["could not fetch the original", "could not read the staged original"]);
+    assert!(bucket.starts_with("the bucket could not be reached ("), "{told}");
+    assert!(system.starts_with("Connection refused"), "{told}");
+}
+
+#[tokio::test]
 async fn running_an_upload_twice_stores_one_object() {
     let darkroom = TestDarkroom::start().await;
     let _worker = darkroom.worker(&[]);
