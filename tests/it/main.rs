@@ -63,6 +63,7 @@ mod priorities;
 mod probe;
 mod producers;
 mod promises;
+mod retention;
 mod scripts;
 mod scripts_former;
 mod scripts_health;

@@ -222,12 +222,17 @@ impl TestDarkroom {
     }
 
     /// Pushes a payload as anybody could who has `redis-cli`.
-    pub async fn push_by_hand(&mut self, kind: Kind, id: &str, payload: &[u8]) {
+    pub async fn push_by_hand(&mut self, kind: Kind, id: impl AsRef<[u8]>, payload: &[u8]) {
+        self.push_by_hand_for(0, kind, id, payload).await;
+    }
+
+    /// The same for a time, unix s.
+    pub async fn push_by_hand_for(&mut self, due: u64, kind: Kind, id: impl AsRef<[u8]>, payload: &[u8]) {
         let queue = format!("{{darkroom}}:{kind}");
         let () = redis::pipe()
             .atomic()
-            .hset(format!("{queue}:data"), id, payload)
-            .zadd(format!("{queue}:scheduled"), id, 0)
+            .hset(format!("{queue}:data"), id.as_ref(), payload)
+            .zadd(format!("{queue}:scheduled"), id.as_ref(), due)
             .query_async(&mut self.redis)
             .await
             .expect("redis answers");
