@@ -82,3 +82,4 @@ mod wall_costs;
 mod wall_reach;
 mod wall_worker;
 mod worker;
+mod worker_payloads;
