@@ -4,15 +4,16 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use apalis_core::{
-    backend::TaskSink as _,
-    task::{builder::TaskBuilder, task_id::TaskId},
+    backend::{TaskResult, TaskSink as _, WaitForCompletion as _},
+    task::{builder::TaskBuilder, status, task_id::TaskId},
 };
 use apalis_redis::{Config, RedisStorage};
 use darkroom_jobs::{ErrorCode, ImageId, JobId, Kind, Receipt, Source, Status, Upload};
+use futures_util::TryStreamExt as _;
 use redis::AsyncCommands as _;
 
 use crate::support::{
@@ -130,6 +131,71 @@ async fn a_stock_producers_time_is_kept() {
         darkroom.redis.hget(format!("{{darkroom}}:upload:meta:{id}"), "dr_leased_at").await.expect("it ran");
 
     assert!(first_ms >= due * 1000.0, "it ran at {first_ms}, and was due at {due} s");
+}
+
+#[tokio::test]
+async fn a_time_of_more_than_thirty_days_ahead_is_refused_at_once_and_an_earlier_one_is_waited_for() {
+    let mut darkroom = TestDarkroom::start().await;
+    let mut storage = stock::<Upload>(&darkroom, Kind::Upload).await;
+    let payload = serde_json::to_vec(&missing()).expect("a job is JSON");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_secs();
+    let days = |days: u64| now + days * 86_400;
+    let [waits, too_late] = ["01K9ZV5T0R3S9A1B2C3D4E5F60", "01K9ZV5T0R3S9A1B2C3D4E5F61"];
+
+    for (id, due) in [(waits, days(29)), (too_late, days(31))] {
+        let task = TaskBuilder::new(missing()).task_id(id.parse().expect("a ULID")).run_at_timestamp(due);
+        storage.push_task(task.build()).await.expect("redis takes it");
+    }
+    for (id, due) in [("waits", days(29)), ("too-late", days(31)), ("milliseconds", now * 1_000)] {
+        darkroom.push_by_hand_for(due, Kind::Upload, id, &payload).await;
+    }
+    let _worker = darkroom.worker(&[]);
+
+    for id in [too_late, "too-late", "milliseconds"] {
+        let receipt = darkroom.final_receipt(&id.parse().expect("an id")).await;
+        let error = receipt.error.expect("a failed job says why");
+        let sentence = "it is scheduled more than 30 days ahead; scores are unix seconds, not milliseconds";
+        assert_eq!((receipt.status, receipt.attempts), (Status::Failed, 1), "{id}");
+        assert_eq!((error.code, error.message.as_str()), (ErrorCode::JobMalformed, sentence), "{id}");
+    }
+    let waiting: Vec<String> =
+        darkroom.redis.zrange("{darkroom}:upload:scheduled", 0, -1).await.expect("redis answers");
+    assert_eq!(waiting, [waits, "waits"]);
+}
+
+#[tokio::test]
+async fn a_stock_producer_that_waits_gets_the_final_receipt_as_its_result() {
+    let darkroom = TestDarkroom::start().await;
+    let _worker = darkroom.worker(&[]);
+    let mut storage = stock::<Upload>(&darkroom, Kind::Upload).await;
+    let jobs = [
+        ("01K9ZV5T0R3S9A1B2C3D4E5F60", darkroom.staged(picture("plain.jpg")).await),
+        // It is tried twice: what is told of it between is no result.
+        ("01K9ZV5T0R3S9A1B2C3D4E5F61", missing()),
+    ];
+    let ids = jobs.clone().map(|(id, _)| id);
+
+    for (id, upload) in jobs {
+        let task = TaskBuilder::new(upload).task_id(id.parse().expect("a ULID")).build();
+        storage.push_task(task).await.expect("redis takes it");
+    }
+    let waiting = storage.wait_for(ids.map(|id| id.parse().expect("a ULID"))).try_collect();
+    let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it gets results");
+    let mut results: Vec<TaskResult<Receipt>> = waited.expect("it understands them");
+
+    results.sort_by_key(|result| result.task_id.to_string());
+    let [done, failed]: [_; 2] = results.try_into().expect("one for each");
+    let receipts = [
+        darkroom.final_receipt(&ids[0].parse().expect("an id")).await,
+        darkroom.final_receipt(&ids[1].parse().expect("an id")).await,
+    ];
+    assert_eq!(receipts.clone().map(|receipt| receipt.status), [Status::Done, Status::Failed]);
+    assert_eq!(
+        [&done, &failed].map(|result| result.status.clone()),
+        [status::Status::Done, status::Status::Failed]
+    );
+    assert_eq!([done.attempt, failed.attempt], [1, 2]);
+    assert_eq!([done.result, failed.result], receipts.map(Ok));
 }
 
 #[tokio::test]
