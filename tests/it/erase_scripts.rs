@@ -227,14 +227,32 @@ async fn a_settlement_notes_the_owner_and_a_scrub_changes_only_what_was_read_and
     assert_eq!((meta["dr_bytes"].clone(), before > after), (after.to_string(), true));
 }
 
+/// Somebody has overwritten what is known of it.
 #[tokio::test]
-async fn each_refuses_a_call_without_arguments_as_the_bug_that_it_is() {
+async fn a_job_whose_hash_is_none_holds_up_no_scrub_of_others() {
     let mut scripts = Scripts::start().await;
-
-    for script in [&JOBS_OF_OWNER, &JOBS_SCRUB, &JOBS_STAMP, &NOTE_WRITE, &OWNER_BURY] {
-        let answer = scripts.call::<redis::Value>(script, &[], &[]).await;
-        let refusal = answer.expect_err("it was called with nothing").to_string();
-        assert!(refusal.contains("wrong arguments"), "{refusal}");
+    for job in ["first", "odd", "last"] {
+        let token = scripts.leased(job).await;
+        let dead = scripts.settle(job, &token, &Settling { outcome: "dead", ..DONE }).await;
+        assert_eq!(dead.expect("redis answers"), 1);
     }
-    assert_eq!(redis::cmd("DBSIZE").query_async::<u32>(&mut scripts.redis).await.expect("it answers"), 0);
+    let receipt = scripts.meta("last").await["result"].clone();
+    let () = scripts.redis.del(meta(&scripts, "odd")).await.expect("redis answers");
+    let () = scripts.redis.set(meta(&scripts, "odd"), "no hash").await.expect("redis answers");
+
+    let keys = [scripts.queue.data(), scripts.queue.stats(), scripts.queue.meta_prefix()];
+    let rows =
+        ["first", "odd", "last"].map(|job| [job, "payload", "{}", &receipt, r#"{"Ok":{}}"#, "r", "{}"]);
+    let args: Vec<_> = rows.concat().into_iter().map(str::to_owned).collect();
+    let changed: u64 = scripts.call(&JOBS_SCRUB, &keys, &args).await.expect("redis answers");
+
+    let payloads: Vec<String> =
+        scripts.redis.hmget(scripts.queue.data(), &["first", "odd", "last"]).await.expect("redis answers");
+    assert_eq!((changed, payloads), (3, vec!["{}".to_owned(); 3]));
+    for job in ["first", "last"] {
+        let meta = scripts.meta(job).await;
+        assert_eq!((meta["result"].as_str(), meta["dr_bytes"].as_str()), (r#"{"Ok":{}}"#, "4"), "{job}");
+    }
+    let odd: String = scripts.redis.get(meta(&scripts, "odd")).await.expect("redis answers");
+    assert_eq!(odd, "no hash");
 }

@@ -16,9 +16,10 @@ if #ARGV == 0 or #ARGV % WIDTH ~= 0 or #ARGV > WIDTH * MOST then
 end
 local scrubbed = 0
 
--- Says by how many bytes the text grew; nil when it was left as it is.
+-- Says by how many bytes the text grew; nil when it was left as it is. A hash that is none is that job's affair: the others
+-- are scrubbed.
 local function replace(key, field, old, text)
-    if old == '' or redis.call('HGET', key, field) ~= old then
+    if old == '' or redis.pcall('HGET', key, field) ~= old then
         return nil
     end
     redis.call('HSET', key, field, text)
@@ -34,7 +35,7 @@ for at = 1, #ARGV, WIDTH do
     if payload or result or last then
         scrubbed = scrubbed + 1
         -- Of a dead job alone: what it weighs.
-        local bytes = tonumber(redis.call('HGET', meta, 'dr_bytes') or '')
+        local bytes = tonumber(redis.pcall('HGET', meta, 'dr_bytes') or '')
         if bytes then
             local grown = (payload or 0) + (result or 0)
             redis.call('HINCRBY', stats, 'dead_bytes', grown)
