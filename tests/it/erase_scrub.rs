@@ -2,11 +2,13 @@
 
 use darkroom::{
     config::steps::Step,
-    queue::scrub::{Owner, Scrubber},
+    queue::scrub::{Owner, Position, Scrubber},
 };
 use darkroom_jobs::{
     EnqueueOptions, ImageId, Kind, Payload, Receipt, Source, Status, Target, Timestamp, Upload,
 };
+
+use redis::AsyncCommands as _;
 
 use crate::support::{
     darkroom::{TestDarkroom, picture},
@@ -150,6 +152,38 @@ async fn stamping_that_takes_long_stops_and_goes_on_where_it_was() {
     assert!(seen.windows(2).all(|two| two[0] < two[1]) && seen[0] < 600, "{seen:?}");
     assert_eq!(darkroom.everything_in_redis().await.matches("stranger-").count(), 600);
     assert_eq!(at_once, None);
+    darkroom.forge();
+}
+
+/// Somebody has overwritten what is known of it since it was stamped.
+#[tokio::test]
+async fn a_job_whose_hash_is_none_keeps_the_queue_from_forgetting_no_other() {
+    let mut darkroom = TestDarkroom::start().await;
+    let jobs = ["first", "odd", "last"];
+    for job in jobs {
+        let payload = br#"{"user_id":"u1","context":"secret"}"#;
+        darkroom.push_by_hand(Kind::Upload, job, payload).await;
+    }
+    let (redis, keys) = darkroom.connection();
+    let (scrubber, owner) = (Scrubber::new(redis, keys), Owner::of(&user("u1")));
+    scrubber.stamp(&owner, 0, || false).await.expect("redis answers");
+    let odd = "{darkroom}:upload:meta:odd";
+    let () = redis::pipe()
+        .del(odd)
+        .set(odd, "no hash")
+        .query_async(&mut darkroom.redis)
+        .await
+        .expect("it answers");
+    let deleted_at = Timestamp::from_unix_ms(in_ms(&mut darkroom, 60_000).await);
+
+    let scrubbed = scrubber.scrub(&owner, deleted_at, Position::default(), || false).await;
+
+    let scrubbed = scrubbed.expect("redis answers");
+    assert_eq!((scrubbed.jobs, scrubbed.next), (2, None));
+    let payloads: Vec<String> =
+        darkroom.redis.hmget("{darkroom}:upload:data", &jobs).await.expect("redis answers");
+    let keeps = payloads.iter().map(|payload| payload.contains("secret")).collect::<Vec<_>>();
+    assert_eq!(keeps, [false, true, false], "{payloads:?}");
     darkroom.forge();
 }
 
