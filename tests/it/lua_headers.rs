@@ -3,17 +3,17 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// A script, split where its head ends.
-struct Lua {
-    name: String,
-    head: String,
-    body: String,
+pub struct Lua {
+    pub name: String,
+    pub head: String,
+    pub body: String,
 }
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn scripts() -> Vec<Lua> {
+pub fn scripts() -> Vec<Lua> {
     let folder = fs::read_dir(root().join("src/queue/lua")).unwrap().map(|entry| entry.unwrap().path());
     let read = |path: std::path::PathBuf| {
         let text = fs::read_to_string(&path).unwrap();

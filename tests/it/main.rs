@@ -65,6 +65,7 @@ mod producers;
 mod promises;
 mod retention;
 mod scripts;
+mod scripts_bounds;
 mod scripts_former;
 mod scripts_health;
 mod scripts_operate;

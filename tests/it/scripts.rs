@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use darkroom::queue::scripts::{JOBS_CLAIM, JOBS_SETTLE, LEASES_EXTEND, QUEUES_TICK, TOMBSTONE_WRITE};
+use darkroom::queue::scripts::TOMBSTONE_WRITE;
 use darkroom_jobs::{Kind, ObjectKey};
 use redis::{AsyncCommands, Script};
 
@@ -173,22 +173,6 @@ async fn of_a_payload_that_is_too_large_an_excerpt_is_handed_out() {
 
     let sizes: Vec<_> = rows.iter().map(|row| (row.payload.len(), row.payload_bytes)).collect();
     assert_eq!(sizes, [(excerpt, largest + 1), (excerpt - 1, excerpt - 1), (largest, largest)]);
-}
-
-#[tokio::test]
-async fn every_script_refuses_a_call_without_arguments_as_the_bug_that_it_is() {
-    let mut scripts = Scripts::start().await;
-    let enqueue = Script::new(include_str!("../../jobs/src/enqueue.lua"));
-    let all: [&Script; 6] =
-        [&JOBS_CLAIM, &JOBS_SETTLE, &LEASES_EXTEND, &QUEUES_TICK, &TOMBSTONE_WRITE, &enqueue];
-
-    for (number, script) in all.into_iter().enumerate() {
-        let answer = scripts.call::<redis::Value>(script, &[], &[]).await;
-        let refusal = answer.expect_err("it was called with nothing").to_string();
-        let ours = refusal.contains("wrong arguments") || refusal.contains("takes at most 100 jobs");
-        assert!(ours, "script {number}: {refusal}");
-    }
-    assert_eq!(redis::cmd("DBSIZE").query_async::<u32>(&mut scripts.redis).await.unwrap(), 0);
 }
 
 #[tokio::test]

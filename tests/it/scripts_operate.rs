@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use darkroom::{
     handlers::delete::SECOND_PASS,
-    queue::scripts::{HEALTH_WRITE, JOB_CANCEL, JOB_DISCARD, JOBS_RETRY, QUEUE_RESUME, SLOT_ENQUEUE},
+    queue::scripts::{HEALTH_WRITE, SLOT_ENQUEUE},
 };
 use futures_util::StreamExt as _;
-use redis::{AsyncCommands as _, Script};
+use redis::AsyncCommands as _;
 
 use crate::support::scripts::{DONE, Scripts, Settling};
 
@@ -198,17 +198,4 @@ async fn a_report_is_announced_when_its_status_is_another_one() {
 
     assert_eq!(before, ["", "ok", "", "down"]);
     assert_eq!(scripts.redis.xlen::<_, u32>(scripts.keys.events()).await.unwrap(), 2);
-}
-
-#[tokio::test]
-async fn every_script_of_an_operator_refuses_a_call_without_arguments() {
-    let mut scripts = Scripts::start().await;
-    let all: [&Script; 6] =
-        [&HEALTH_WRITE, &JOB_CANCEL, &JOB_DISCARD, &JOBS_RETRY, &QUEUE_RESUME, &SLOT_ENQUEUE];
-
-    for (number, script) in all.into_iter().enumerate() {
-        let answer = scripts.call::<redis::Value>(script, &[], &[]).await;
-        let refusal = answer.expect_err("it was called with nothing").to_string();
-        assert!(refusal.contains("wrong arguments"), "script {number}: {refusal}");
-    }
 }

@@ -12,7 +12,7 @@ use redis::{Client, Connection, FromRedisValue, Pipeline};
 const PLACES: [&str; 5] = ["active", "scheduled", "leases", "done", "dead"];
 
 /// Events that the stream keeps, and what `MAXLEN ~` may leave beyond.
-const MOST_EVENTS: usize = 10_000 + 1_000;
+pub const MOST_EVENTS: usize = 10_000 + 1_000;
 
 /// Ids that one round trip asks about.
 const BATCH: usize = 5_000;

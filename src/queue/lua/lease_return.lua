@@ -13,6 +13,9 @@
 -- Repeat   safe: answers 0 and changes nothing
 local leases, meta, active, wake = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, token, kind = ARGV[1], ARGV[2], ARGV[3]
+if not id or not token or not kind then
+    return redis.error_reply('lease_return: wrong arguments')
+end
 if redis.call('HGET', meta, 'dr_token') ~= token or not redis.call('ZSCORE', leases, id) then
     return 0
 end
