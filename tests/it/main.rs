@@ -55,6 +55,7 @@ mod http_watched;
 mod idle;
 mod inspect;
 mod layers;
+mod leases;
 mod lua_headers;
 mod operate;
 mod presence;

@@ -2,10 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use darkroom::{dev::redis::EmbeddedRedis, queue::scripts};
+use darkroom::{
+    dev::redis::EmbeddedRedis,
+    queue::{connection, scripts},
+};
 use darkroom_jobs::{
     Kind,
     redis_keys::{Keys, QueueKeys},
+    wire::Connection,
 };
 use redis::{
     AsyncCommands, AsyncConnectionConfig, FromRedisValue, RedisResult, Script, aio::MultiplexedConnection,
@@ -263,6 +267,12 @@ impl Scripts {
         let rows = self.claim(&[&token]).await;
         assert_eq!(rows[0].id, job);
         token
+    }
+
+    /// A connection as a worker has it.
+    pub fn connection(&self) -> Connection {
+        let client = redis::Client::open(self.server.url()).expect("it is a url");
+        connection::managed(&client).expect("nothing is connected yet")
     }
 
     /// Messages of all channels from now on.
