@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::support::{
     darkroom::{TestDarkroom, picture},
-    service::{Service, answer},
+    service::{Service, answer, number},
 };
 
 /// The page once it has all these lines, within 20 s.
@@ -31,11 +31,6 @@ async fn page_with(service: &Service, lines: &[&str]) -> String {
         assert!(Instant::now() < deadline, "{missing:?} missing in\n{page}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-fn number(page: &str, name: &str) -> f64 {
-    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse().expect("a number")
 }
 
 fn not_an_image() -> Upload {

@@ -57,6 +57,7 @@ mod inspect;
 mod layers;
 mod leases;
 mod lua_headers;
+mod memory_wait;
 mod operate;
 mod presence;
 mod presign;

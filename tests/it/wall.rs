@@ -249,7 +249,7 @@ async fn no_decoder_outlives_a_sandbox() {
     assert!(!decoders.into_iter().any(is_alive));
 }
 
-fn decoders_of(parent: u32) -> Vec<u32> {
+pub fn decoders_of(parent: u32) -> Vec<u32> {
     let is_decoder = |process: &u32| {
         fs::read(format!("/proc/{process}/cmdline"))
             .is_ok_and(|words| words.starts_with(b"darkroom\0decoder\0"))
@@ -279,7 +279,7 @@ async fn no_decoder_outlives_its_parent_even_in_an_endless_loop() {
 }
 
 /// Time of the processor that a process has used, in hundredths of a second.
-fn cpu_ticks(process: u32) -> u64 {
+pub fn cpu_ticks(process: u32) -> u64 {
     let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { return 0 };
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()

@@ -67,6 +67,25 @@ impl Service {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+
+    /// Waits, at most 20 s, until a metric is at least so much.
+    pub async fn measures(&self, name: &str, least: f64) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let page = self.get("/metrics").send().await.expect("an answer").text().await.expect("text");
+            if number(&page, name) >= least {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name} is not {least}\n{page}\n{}", self.worker.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A metric of the page.
+pub fn number(page: &str, name: &str) -> f64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse().expect("a number")
 }
 
 /// Without redirects, and with a deadline for each request.
