@@ -8,14 +8,18 @@
 
 mod support;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use darkroom_jobs::{
-    EnqueueError, EnqueueOptions, ErrorCode, ImageId, JobId, Kind, Payload, Source, Status, Timestamp,
-    Upload, WaitError,
+    EnqueueError, EnqueueOptions, ErrorCode, ImageId, JobId, Kind, Payload, Producer, Receipt, Source,
+    Status, Timestamp, Upload, WaitError,
 };
 use redis::AsyncCommands;
 use support::Redis;
+use tokio::task::JoinSet;
 
 fn upload() -> Upload {
     Upload {
@@ -259,7 +263,7 @@ async fn waiting_ends_when_the_job_is_settled_and_says_where_it_stands_when_it_i
         let (producer, id) = (producer.clone(), id.clone());
         async move { producer.wait(&id, Duration::from_secs(10)).await }
     });
-    let done = darkroom_jobs::Receipt::new(id.clone(), Kind::Upload, Status::Done);
+    let done = Receipt::new(id.clone(), Kind::Upload, Status::Done);
     let result = serde_json::json!({ "Ok": done }).to_string();
     let () = look.hset(format!("{{test}}:upload:meta:{id}"), "result", result).await.unwrap();
     let () = look.publish("{test}:settled", id.as_str()).await.unwrap();
@@ -268,4 +272,84 @@ async fn waiting_ends_when_the_job_is_settled_and_says_where_it_stands_when_it_i
     assert_eq!(waiting.await.unwrap().unwrap(), done);
     let unknown = producer.wait(&JobId::generate(), Duration::from_secs(1)).await;
     assert!(matches!(unknown, Err(WaitError::Unknown(_))));
+}
+
+/// Calls of a command since the numbers were reset.
+async fn calls(look: &mut redis::aio::MultiplexedConnection, command: &str) -> u64 {
+    let stats: String = redis::cmd("INFO").arg("commandstats").query_async(look).await.unwrap();
+    let name = format!("cmdstat_{command}:calls=");
+    let line = stats.lines().find_map(|line| line.strip_prefix(name.as_str()));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
+
+/// Begins to wait for each job, and returns when each was looked for once.
+async fn waiting(
+    producer: &Producer,
+    look: &mut redis::aio::MultiplexedConnection,
+    ids: &[JobId],
+) -> JoinSet<Result<Receipt, WaitError>> {
+    let () = redis::cmd("CONFIG").arg("RESETSTAT").query_async(look).await.unwrap();
+    let mut waiting = JoinSet::new();
+    for id in ids.iter().cloned() {
+        let producer = producer.clone();
+        waiting.spawn(async move { producer.wait(&id, Duration::from_secs(60)).await });
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // A look asks every queue.
+    while calls(look, "hmget").await < (ids.len() * Kind::ALL.len()) as u64 {
+        assert!(Instant::now() < deadline, "nobody looks for the jobs");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    waiting
+}
+
+/// Ends a ready job as a worker does, but tells nobody.
+async fn end_in_silence(look: &mut redis::aio::MultiplexedConnection, id: &JobId) -> Receipt {
+    let done = Receipt::new(id.clone(), Kind::Upload, Status::Done);
+    let result = serde_json::json!({ "Ok": done }).to_string();
+    let () = redis::pipe()
+        .atomic()
+        .lrem("{test}:upload:active", 1, id.as_str())
+        .hset("{test}:upload:data", id.as_str(), "")
+        .hset_multiple(format!("{{test}}:upload:meta:{id}"), &[("status", "Done"), ("result", &result)])
+        .zadd("{test}:upload:done", id.as_str(), 1)
+        .query_async(look)
+        .await
+        .unwrap();
+    done
+}
+
+#[tokio::test]
+async fn waiting_ends_although_nobody_heard_that_the_job_was_settled() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let id = producer.enqueue(upload()).await.unwrap();
+
+    let mut waiting = waiting(&producer, &mut look, std::slice::from_ref(&id)).await;
+    let done = end_in_silence(&mut look, &id).await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), waiting.join_next()).await;
+
+    let receipt = ended.expect("it is looked for again").unwrap().unwrap();
+    assert_eq!(receipt.unwrap(), done);
+}
+
+#[tokio::test]
+async fn all_who_wait_in_one_process_share_a_subscription() {
+    let redis = Redis::start();
+    let producer = redis.producer().await;
+    let mut look = redis.connection().await;
+    let ids = producer.enqueue_many((0..20).map(|_| upload())).await.unwrap();
+
+    let waiting = waiting(&producer, &mut look, &ids).await;
+    let subscribers: (String, u32) =
+        redis::cmd("PUBSUB").arg(&["NUMSUB", "{test}:settled"]).query_async(&mut look).await.unwrap();
+    for id in &ids {
+        end_in_silence(&mut look, id).await;
+        let () = look.publish("{test}:settled", id.as_str()).await.unwrap();
+    }
+    let ended = waiting.join_all().await;
+
+    assert_eq!(subscribers.1, 1);
+    assert!(ended.iter().all(|ended| ended.as_ref().is_ok_and(|receipt| receipt.is_final)), "{ended:?}");
 }
