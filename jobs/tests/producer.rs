@@ -290,8 +290,8 @@ async fn waiting(
 ) -> JoinSet<Result<Receipt, WaitError>> {
     let () = redis::cmd("CONFIG").arg("RESETSTAT").query_async(look).await.unwrap();
     let mut waiting = JoinSet::new();
-    for id in ids.iter().cloned() {
-        let producer = producer.clone();
+    for id in ids {
+        let (producer, id) = (producer.clone(), id.clone());
         waiting.spawn(async move { producer.wait(&id, Duration::from_secs(60)).await });
     }
     let deadline = Instant::now() + Duration::from_secs(20);
