@@ -197,6 +197,12 @@ impl Consumer {
         !self.actor.is_finished()
     }
 
+    /// As if the actor had panicked.
+    #[cfg(test)]
+    pub(crate) fn die_of_test(&self) {
+        self.actor.abort();
+    }
+
     /// The same for those who only look.
     pub fn pulse(&self) -> Pulse {
         Pulse { beats: self.heartbeat.beats(), actor: self.actor.abort_handle() }

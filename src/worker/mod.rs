@@ -175,6 +175,7 @@ where
 
     let verdict = tokio::select! {
         verdict = until_told(monitor, signal, &consumer, &running, settings.worker.shutdown) => verdict,
+        () = until_dead(&consumer) => Err(Fatal::Died("the queue is not asked any more".into())),
         () = watch_readers(&tools.sandbox) => {
             error!("the reader of a header did not come back; ending so that a supervisor starts anew");
             Err(Fatal::Stuck)
@@ -301,6 +302,13 @@ fn slots(settings: &config::Worker) -> Vec<(Kind, usize)> {
     kinds.into_iter().map(|kind| (kind, slots(kind))).collect()
 }
 
+/// Returns when the consumer has died: apalis goes on to wait for deliveries that nobody claims any more.
+async fn until_dead(consumer: &Consumer) {
+    while consumer.is_alive() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// Returns when the reader of a header has overrun its time by 10 s. Decoders are processes, and are killed.
 async fn watch_readers(sandbox: &Sandbox) {
     while sandbox.stuck().is_none_or(|overrun| overrun < Duration::from_secs(10)) {
@@ -322,7 +330,29 @@ async fn hand_back(consumer: Arc<Consumer>, running: Running) {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::{retry::tests::settings, *};
+
+    #[derive(Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        redis: config::Redis,
+    }
+
+    #[tokio::test]
+    async fn a_queue_whose_actor_has_died_is_noticed() {
+        let Defaults { redis } = Defaults::parse_from(["darkroom", "--redis-url=redis://127.0.0.1:1"]);
+        let metrics = queue::metrics::Metrics::default();
+        let (consumer, _) = Consumer::start(&redis, &settings(), &[], &metrics).expect("it starts");
+
+        let early = tokio::time::timeout(Duration::from_millis(200), until_dead(&consumer)).await;
+        consumer.die_of_test();
+        let then = tokio::time::timeout(Duration::from_secs(20), until_dead(&consumer)).await;
+
+        assert!(early.is_err() && then.is_ok());
+        assert_eq!(Fatal::Died(String::new()).exit_code(), 70);
+    }
 
     #[test]
     fn each_queue_has_its_slots_once_two_for_each_core_unless_they_are_set() {
