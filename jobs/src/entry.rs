@@ -15,14 +15,14 @@ const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 pub(crate) struct Entry {
     pub id: JobId,
     pub payload: String,
-    pub max_attempts: u32,
+    /// `None`: as many as the producer gives to all.
+    pub max_attempts: Option<u32>,
     pub run_at: Option<Timestamp>,
     pub idempotency_key: Option<String>,
 }
 
 impl Entry {
-    /// `max_attempts` when the options have none.
-    pub fn new(payload: String, max_attempts: u32, options: EnqueueOptions) -> Result<Self, EnqueueError> {
+    pub fn new(payload: String, options: EnqueueOptions) -> Result<Self, EnqueueError> {
         let length = options.idempotency_key.as_ref().map_or(1, String::len);
         if !(1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&length) {
             return Err(EnqueueError::IdempotencyKey(length));
@@ -30,18 +30,13 @@ impl Entry {
         Ok(Self {
             id: options.job_id.unwrap_or_else(JobId::generate),
             payload,
-            max_attempts: options.max_attempts.unwrap_or(max_attempts).max(1),
+            max_attempts: options.max_attempts,
             run_at: options.run_at,
             idempotency_key: options.idempotency_key,
         })
     }
 
-    pub fn from_json(
-        kind: Kind,
-        json: &str,
-        max_attempts: u32,
-        options: EnqueueOptions,
-    ) -> Result<Self, EnqueueError> {
+    pub fn from_json(kind: Kind, json: &str, options: EnqueueOptions) -> Result<Self, EnqueueError> {
         let checked = match kind {
             Kind::Upload => check::<Upload>(json),
             Kind::Ingest => check::<Ingest>(json),
@@ -49,7 +44,7 @@ impl Entry {
             Kind::BucketHealth => check::<BucketHealth>(json),
         };
         checked.map_err(EnqueueError::Payload)?;
-        Self::new(json.to_owned(), max_attempts, options)
+        Self::new(json.to_owned(), options)
     }
 }
 

@@ -175,7 +175,7 @@ impl Producer {
         job: impl Into<Payload<J>>,
         options: EnqueueOptions,
     ) -> Result<JobId, EnqueueError> {
-        let entry = Entry::new(encode(&job.into())?, self.max_attempts[J::KIND as usize], options)?;
+        let entry = Entry::new(encode(&job.into())?, options)?;
         self.push_one(J::KIND, entry).await
     }
 
@@ -188,8 +188,7 @@ impl Producer {
         &self,
         jobs: impl IntoIterator<Item = P>,
     ) -> Result<Vec<JobId>, EnqueueError> {
-        let attempts = self.max_attempts[J::KIND as usize];
-        let entry = |job: P| Entry::new(encode(&job.into())?, attempts, EnqueueOptions::default());
+        let entry = |job: P| Entry::new(encode(&job.into())?, EnqueueOptions::default());
         let entries = jobs.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         self.push(J::KIND, &entries).await?.into_iter().collect()
     }
@@ -205,7 +204,7 @@ impl Producer {
         json: &str,
         options: EnqueueOptions,
     ) -> Result<JobId, EnqueueError> {
-        self.push_one(kind, Entry::from_json(kind, json, self.max_attempts[kind as usize], options)?).await
+        self.push_one(kind, Entry::from_json(kind, json, options)?).await
     }
 
     /// As [`enqueue_json`](Self::enqueue_json) for many, pipelined, with an answer for each.
@@ -218,11 +217,8 @@ impl Producer {
         kind: Kind,
         jobs: impl IntoIterator<Item = (String, EnqueueOptions)>,
     ) -> Result<Vec<Result<JobId, EnqueueError>>, EnqueueError> {
-        let attempts = self.max_attempts[kind as usize];
-        let checked: Vec<_> = jobs
-            .into_iter()
-            .map(|(json, options)| Entry::from_json(kind, &json, attempts, options))
-            .collect();
+        let checked: Vec<_> =
+            jobs.into_iter().map(|(json, options)| Entry::from_json(kind, &json, options)).collect();
         let (mut answers, mut entries) = (Vec::with_capacity(checked.len()), Vec::new());
         for entry in checked {
             answers.push(entry.map(|entry| entries.push(entry)));
@@ -292,7 +288,8 @@ impl Producer {
         call.arg(holders).arg(queue.name());
         call.arg(IDEMPOTENCY_TTL.as_millis() as u64).arg(RUN_AT_AHEAD.as_millis() as u64);
         for entry in batch {
-            call.arg(entry.id.as_str()).arg(&entry.payload).arg(entry.max_attempts);
+            let max_attempts = entry.max_attempts.unwrap_or(self.max_attempts[kind as usize]).max(1);
+            call.arg(entry.id.as_str()).arg(&entry.payload).arg(max_attempts);
             call.arg(entry.run_at.map(|at| at.unix_ms().to_string()).unwrap_or_default());
             call.arg(entry.idempotency_key.as_deref().unwrap_or_default());
         }

@@ -101,14 +101,20 @@ async fn a_picture_that_waits_too_long_for_memory_is_put_off_uncounted_and_made_
     assert_eq!(now, 0, "it was scheduled already");
 }
 
+/// An upload that waits for memory for longer than it may run, and then has it.
+async fn waits_for_longer_than_it_may_run(darkroom: &TestDarkroom, original: Vec<u8>) -> (Full, JobId) {
+    let full = Full::start(darkroom, &[("DARKROOM_TIMEOUT_UPLOAD_MS", "3000")]).await;
+    let (job, _) = darkroom.upload(original).await;
+    has_run_for(darkroom, &job, Duration::from_secs(4)).await;
+    full.make_room(darkroom).await;
+    (full, job)
+}
+
 #[tokio::test]
 async fn the_clock_of_a_job_stands_still_while_its_picture_waits_for_memory() {
     let darkroom = TestDarkroom::start().await;
-    let full = Full::start(&darkroom, &[("DARKROOM_TIMEOUT_UPLOAD_MS", "3000")]).await;
 
-    let (job, _) = darkroom.upload(large()).await;
-    has_run_for(&darkroom, &job, Duration::from_secs(4)).await;
-    full.make_room(&darkroom).await;
+    let (_full, job) = waits_for_longer_than_it_may_run(&darkroom, large()).await;
     let receipt = darkroom.final_receipt(&job).await;
 
     assert_eq!((receipt.status, receipt.attempts, receipt.deliveries), (Status::Done, 1, 1));
@@ -117,11 +123,8 @@ async fn the_clock_of_a_job_stands_still_while_its_picture_waits_for_memory() {
 #[tokio::test]
 async fn the_clock_of_a_job_goes_on_when_its_picture_has_the_memory() {
     let darkroom = TestDarkroom::start().await;
-    let full = Full::start(&darkroom, &[("DARKROOM_TIMEOUT_UPLOAD_MS", "3000")]).await;
 
-    let (job, _) = darkroom.upload(looping()).await;
-    has_run_for(&darkroom, &job, Duration::from_secs(4)).await;
-    full.make_room(&darkroom).await;
+    let (_full, job) = waits_for_longer_than_it_may_run(&darkroom, looping()).await;
     let receipt = darkroom.receipt_when(&job, Status::Retrying).await;
 
     assert_eq!((receipt.attempts, receipt.deliveries), (1, 1));
